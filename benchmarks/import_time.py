@@ -1,7 +1,7 @@
 """Prints how long ``import chainrule`` takes beside ``import numpy``, each in fresh processes.
 
-The figures are medians over repeats, warm (the files have been read once), without the interpreter's
-own start. ``python benchmarks/import_time.py [repeats]``
+The figures are medians over repeats, warm (the files have been read once), without the start of the
+interpreter. ``python benchmarks/import_time.py [repeats]``
 """
 
 import statistics
