@@ -1,0 +1,162 @@
+"""The definition of every primitive: one NumPy function each, ``kernel(*arrays, **attributes) -> array``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.backends.reference.erf import erf
+from chainrule.errors import ArgumentError
+
+A = NDArray[Any]
+Kernel = Callable[..., Any]
+
+
+def _rsqrt(x: A) -> Any:
+    return 1 / np.sqrt(x)
+
+
+def _sigmoid(x: A) -> Any:
+    # exp of a negative number only: no overflow, and small results keep their digits.
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, small).astype(x.dtype, copy=False) / (1 + small)
+
+
+def _convert(x: A, dtype: np.dtype[Any]) -> Any:
+    return x.astype(dtype)
+
+
+def _constant(value: A) -> A:
+    return value
+
+
+def _iota(shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> Any:
+    ones = [1] * len(shape)
+    ones[axis] = shape[axis]
+    return np.broadcast_to(np.arange(shape[axis], dtype=dtype).reshape(ones), shape)
+
+
+def _reshape(x: A, shape: tuple[int, ...]) -> Any:
+    return x.reshape(shape)
+
+
+def _transpose(x: A, axes: tuple[int, ...]) -> Any:
+    return x.transpose(axes)
+
+
+def _slice(x: A, start: Any, stop: Any, step: Any) -> Any:
+    return x[tuple(map(slice, start, stop, step))]
+
+
+def _pad(x: A, low: Any, high: Any, interior: Any, value: float) -> Any:
+    spread = [n + max(n - 1, 0) * gap for n, gap in zip(x.shape, interior, strict=True)]
+    shape = [lo + n + hi for lo, n, hi in zip(low, spread, high, strict=True)]
+    result = np.full(shape, value, x.dtype)
+    where = tuple(
+        slice(lo, lo + n, gap + 1) for lo, n, gap in zip(low, spread, interior, strict=True)
+    )
+    result[where] = x
+    return result
+
+
+def _concatenate(*inputs: A, axis: int) -> Any:
+    return np.concatenate(inputs, axis)
+
+
+def _flip(x: A, axes: tuple[int, ...]) -> Any:
+    return np.flip(x, axes)
+
+
+def _reduce_sum(x: A, axes: tuple[int, ...]) -> Any:
+    return np.add.reduce(x, axes, x.dtype)
+
+
+def _reduce_product(x: A, axes: tuple[int, ...]) -> Any:
+    return np.multiply.reduce(x, axes, x.dtype)
+
+
+def _reduce_max(x: A, axes: tuple[int, ...]) -> Any:
+    return np.maximum.reduce(x, axes)
+
+
+def _reduce_min(x: A, axes: tuple[int, ...]) -> Any:
+    return np.minimum.reduce(x, axes)
+
+
+def _argmax(x: A, axis: int) -> Any:
+    return np.argmax(x, axis)
+
+
+def _argmin(x: A, axis: int) -> Any:
+    return np.argmin(x, axis)
+
+
+def _argsort(x: A, axis: int) -> Any:
+    return np.argsort(x, axis, kind="stable")
+
+
+def _cumulative_sum(x: A, axis: int, reverse: bool) -> Any:
+    source = np.flip(x, axis) if reverse else x
+    result = np.cumsum(source, axis, dtype=x.dtype)
+    return np.flip(result, axis) if reverse else result
+
+
+def _take(x: A, indices: A, axis: int) -> Any:
+    _check_indices("take", indices, x.shape[axis])
+    return np.take(x, indices, axis)
+
+
+def _scatter_add(x: A, indices: A, updates: A, axis: int) -> Any:
+    _check_indices("scatter_add", indices, x.shape[axis])
+    result = x.copy()
+    np.add.at(result, (slice(None),) * axis + (indices,), updates)
+    return result
+
+
+def _check_indices(name: str, indices: A, length: int) -> None:
+    if indices.size and not (-length <= indices.min() and indices.max() < length):
+        raise ArgumentError(
+            name, "index out of range", got=f"{indices.min()} to {indices.max()}",
+            expected=f"{-length} to {length - 1}",
+        )  # fmt: skip
+
+
+def _floor_divide(x: A, y: A) -> Any:
+    if x.dtype.kind != "f" and not np.all(y):
+        raise ArgumentError("floor_divide", "division of integers by zero")
+    return np.floor_divide(x, y)
+
+
+def _remainder(x: A, y: A) -> Any:
+    if x.dtype.kind != "f" and not np.all(y):
+        raise ArgumentError("remainder", "division of integers by zero")
+    return np.remainder(x, y)
+
+
+KERNELS: dict[str, Kernel] = {
+    # elementwise, one input
+    "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt,
+    "rsqrt": _rsqrt, "tanh": np.tanh, "sigmoid": _sigmoid, "erf": erf, "sin": np.sin, "cos": np.cos,
+    "negative": np.negative, "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil,
+    "round": np.rint, "is_finite": np.isfinite, "logical_not": np.logical_not,
+    "convert": _convert, "stop_gradient": np.asarray,
+    # elementwise, two inputs
+    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide,
+    "power": np.power, "maximum": np.maximum, "minimum": np.minimum, "remainder": _remainder,
+    "floor_divide": _floor_divide, "equal": np.equal, "not_equal": np.not_equal, "less": np.less,
+    "less_equal": np.less_equal, "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or,
+    "bitwise_xor": np.bitwise_xor, "shift_left": np.left_shift, "shift_right": np.right_shift,
+    "select": np.where,
+    # sources and layout
+    "constant": _constant, "iota": _iota, "reshape": _reshape, "transpose": _transpose,
+    "broadcast_to": np.broadcast_to, "slice": _slice, "pad": _pad, "concatenate": _concatenate,
+    "flip": _flip,
+    # reductions, matrices, indexing
+    "reduce_sum": _reduce_sum, "reduce_product": _reduce_product, "reduce_max": _reduce_max,
+    "reduce_min": _reduce_min, "argmax": _argmax, "argmin": _argmin, "argsort": _argsort,
+    "cumulative_sum": _cumulative_sum, "matmul": np.matmul, "take": _take,
+    "scatter_add": _scatter_add,
+}  # fmt: skip

@@ -1,0 +1,55 @@
+"""Settings: one object, and a context manager to change some of them for a while."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+from chainrule.errors import ArgumentError, unknown_name
+
+BACKENDS = ("reference",)
+CHECKS = ("normal", "debug")
+
+
+@dataclass
+class Config:
+    """The settings of this process.
+
+    Attributes:
+        backend: what runs compiled functions; ``"reference"`` is the NumPy interpreter.
+        check: ``"normal"``, or ``"debug"`` to verify every graph after tracing and after each pass.
+    """
+
+    backend: str = "reference"
+    check: str = "normal"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        choices = {"backend": BACKENDS, "check": CHECKS}
+        if name not in choices:
+            raise unknown_name("config", "setting", name, choices)
+        if value not in choices[name]:
+            raise ArgumentError(
+                f"config.{name}", "unknown value", got=repr(value),
+                expected="one of " + ", ".join(choices[name]),
+            )  # fmt: skip
+        object.__setattr__(self, name, value)
+
+
+config = Config()
+
+
+@contextlib.contextmanager
+def settings(**changes: str) -> Iterator[Config]:
+    """Change settings inside a ``with`` block.
+
+    >>> with settings(check="debug") as current:
+    ...     current.check
+    'debug'
+    """
+    before = replace(config)
+    try:
+        for name, value in changes.items():
+            setattr(config, name, value)
+        yield config
+    finally:
+        for field in fields(Config):
+            setattr(config, field.name, getattr(before, field.name))

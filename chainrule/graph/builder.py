@@ -1,0 +1,94 @@
+"""Building graphs: appending nodes with types inferred, and copying one graph into another."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.dtypes import Array
+from chainrule.errors import GraphError
+from chainrule.graph.graph import Graph, Node, Value, ValueType
+from chainrule.graph.operand import Attributes
+from chainrule.graph.primitives import PRIMITIVES, Primitive
+
+_CONSTANT = PRIMITIVES["constant"]
+
+
+class GraphBuilder:
+    """Collects inputs and nodes; ``finish`` makes the graph."""
+
+    def __init__(self, name: str = "graph") -> None:
+        self.name = name
+        self.inputs: list[Value] = []
+        self.nodes: list[Node[Value]] = []
+        self.scope = ""
+        self._constants: dict[tuple[object, ...], Value] = {}
+
+    def input(self, shape: tuple[int, ...], dtype: np.dtype[Any], name: str = "") -> Value:
+        """Declare an input."""
+        value = Value(ValueType(tuple(shape), dtype), self, name)
+        self.inputs.append(value)
+        return value
+
+    def constant(self, array: Array) -> Value:
+        """A constant; small equal ones are shared."""
+        key = (array.shape, array.dtype, array.tobytes()) if array.size <= 16 else None
+        if key is not None and key in self._constants:
+            return self._constants[key]
+        array = np.array(array)  # a copy: the caller may go on writing into his
+        array.flags.writeable = False
+        value: Value = self.append(_CONSTANT, (), {"value": array})
+        if key is not None:
+            self._constants[key] = value
+        return value
+
+    def append(self, primitive: Primitive, inputs: Sequence[Value], attributes: Attributes) -> Any:
+        """Apply a primitive; its output types follow from the primitive's rule."""
+        for value in inputs:
+            if value.owner is not self:
+                raise GraphError(
+                    primitive.name, "a value of another graph", got=repr(value),
+                    expected=f"values of {self.name!r}",
+                    fix="inline the other graph into this one first",
+                )  # fmt: skip
+        types = primitive.output_types(tuple(v.type for v in inputs), attributes)
+        outputs = tuple(Value(t, self) for t in types)
+        self.nodes.append(Node(primitive, tuple(inputs), attributes, outputs, self.scope))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    @contextlib.contextmanager
+    def scoped(self, scope: str) -> Iterator[None]:
+        """Nodes appended inside carry this scope (a layer's path)."""
+        before, self.scope = self.scope, scope
+        try:
+            yield
+        finally:
+            self.scope = before
+
+    def inline(self, graph: Graph, inputs: Sequence[Value]) -> list[Value]:
+        """Copy ``graph``'s nodes here with its inputs replaced; returns its outputs as values of this builder."""
+        mapping = self.copy_nodes(graph, inputs)
+        return [mapping[value] for value in graph.outputs]
+
+    def copy_nodes(self, graph: Graph, inputs: Sequence[Value]) -> dict[Value, Value]:
+        """Like ``inline``, returning the map from every value of ``graph`` to its copy."""
+        if len(inputs) != len(graph.inputs):
+            raise GraphError(
+                graph.name, "wrong number of inputs", got=len(inputs), expected=len(graph.inputs)
+            )
+        mapping = dict(zip(graph.inputs, inputs, strict=True))
+        for node in graph:
+            with self.scoped(node.scope):
+                result = self.append(
+                    node.primitive, [mapping[v] for v in node.inputs], node.attributes
+                )
+            outputs = (result,) if len(node.outputs) == 1 else result
+            mapping.update(zip(node.outputs, outputs, strict=True))
+        return mapping
+
+    def finish(self, outputs: Sequence[Value]) -> Graph:
+        """The graph with these outputs."""
+        return Graph(self.inputs, self.nodes, outputs, self.name)

@@ -1,0 +1,33 @@
+"""The named, ordered list of passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chainrule.config import config
+from chainrule.graph.graph import Graph
+from chainrule.graph.verify import verify
+from chainrule.passes.simplify import (
+    eliminate_common_subexpressions,
+    eliminate_dead_code,
+    simplify,
+)
+
+PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
+    ("eliminate dead code", eliminate_dead_code),
+    ("simplify", simplify),
+    ("eliminate common sub-expressions", eliminate_common_subexpressions),
+    ("eliminate dead code again", eliminate_dead_code),
+)
+
+
+def optimize(graph: Graph) -> Graph:
+    """Run every pass in order; with ``config.check == "debug"`` the graph is verified before and after each."""
+    debug = config.check == "debug"
+    if debug:
+        verify(graph)
+    for _, run in PASSES:
+        graph = run(graph)
+        if debug:
+            verify(graph)
+    return graph
