@@ -103,11 +103,16 @@ def read_model_file(path: PathLike) -> tuple[dict[str, Any], Arrays]:
         FileFormatError: not a model file, damaged, or made by a newer version.
     """
     where = place(path)
+    # Not blocking: opening a pipe would wait for somebody to write to it.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        # Not blocking: opening a pipe would wait for somebody to write to it.
-        with open(os.open(path, flags), "rb") as file:
-            return _read(file, where)
+        descriptor = os.open(path, flags)
+        try:
+            size = _size_of_file(descriptor, where)
+            with open(descriptor, "rb", closefd=False) as file:
+                return _read(file, size, where)
+        finally:
+            os.close(descriptor)
     except ChainruleError:
         raise
     except FileNotFoundError as error:
@@ -155,8 +160,9 @@ def _bytes_of(array: NDArray[Any]) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _read(file: BufferedReader, where: str) -> tuple[dict[str, Any], Arrays]:
-    status = os.fstat(file.fileno())
+def _size_of_file(descriptor: int, where: str) -> int:
+    """The length of a regular file; refuses folders and devices."""
+    status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise FileAccessError(
             where,
@@ -165,15 +171,19 @@ def _read(file: BufferedReader, where: str) -> tuple[dict[str, Any], Arrays]:
             expected="a file",
             fix="give the path of a model file",
         )
-    raw = _read_raw_header(file, status.st_size, where)
+    return status.st_size
+
+
+def _read(file: BufferedReader, size: int, where: str) -> tuple[dict[str, Any], Arrays]:
+    raw = _read_raw_header(file, size, where)
     header = parse_header(raw, where)
     expected = len(raw) + header.data_size
-    if status.st_size != expected:
-        short = status.st_size < expected
+    if size != expected:
+        short = size < expected
         raise FileFormatError(
             where,
             "the file is truncated" if short else "the file goes on after its last tensor",
-            got=f"{status.st_size} bytes",
+            got=f"{size} bytes",
             expected=f"{expected} bytes",
             fix=RESTORE,
         )
