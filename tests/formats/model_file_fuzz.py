@@ -1,0 +1,251 @@
+"""Fuzzing model files: damaged and hostile ones, made from good ones.
+
+``python tests/formats/model_file_fuzz.py 2000 0`` loads 2,000 of them and prints a JSON report. Each must load, or be
+refused with a ``ChainruleError``, within 10 seconds; all together must stay under 1 GiB of memory.
+"""
+
+import copy
+import json
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from model_file_parts import assemble, checksum
+
+from chainrule.errors import ChainruleError
+from chainrule.formats import read_model_file, write_model_file
+from chainrule.formats.header import UNSET_CHECKSUM
+
+SECONDS_PER_FILE = 10
+KEPT = Path(tempfile.gettempdir()) / "chainrule-fuzz-failure.safetensors"
+MEMORY_LIMIT = 2**30
+
+Random = np.random.Generator
+Load = Callable[[Path], object]
+
+HOSTILE: list[Any] = [
+    None, True, False, 0, 1, -1, 2, 7, 2**31, 2**40, 2**53, 2**63, 2**64, 10**30, -(2**63), 0.5, 1e308, -0.0,
+    "", "x", "relu", "os.system", "../../etc/passwd", "http://localhost/", "\u0000", "\u202e", "n" * 300, "__class__",
+    "__init__", "Dense", "Sequential", "Lambda", "float64", "float16", "O", [], [1], [-1], [2**40], [[]], [None] * 9,
+    {}, {"class": "Dense"}, {"kind": "layer", "class": "Dense", "config": {}}, {"a": {"a": {"a": 1}}},
+    {"kind": "function", "class": "eval", "config": {}}, {"kind": "layer", "class": "Sequential", "config": {"layers": []}},
+]  # fmt: skip
+RAW_VALUES = [
+    "NaN",
+    "-Infinity",
+    "1e999",
+    "9" * 5000,
+    "[" * 5000,
+    '{"a":1,"a":1}',
+    "tru",
+    '"\\ud800"',
+    "1.",
+    "\x00",
+]
+
+
+class TookTooLong(BaseException):
+    """Not an ``Exception``, so that no handler of the library swallows it."""
+
+
+def nodes(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of all values inside a JSON value."""
+    keys: Any = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
+    return [path] * bool(path) + [deep for key in keys for deep in nodes(value[key], (*path, key))]
+
+
+def pick(random: Random, choices: Any) -> Any:
+    return choices[int(random.integers(len(choices)))]
+
+
+def change_table(random: Random, table: Any) -> Any:
+    """The JSON value with one to three places replaced, removed, copied or renamed."""
+    table = copy.deepcopy(table)
+    for _ in range(random.integers(1, 4)):
+        places = nodes(table)
+        if not places:
+            return table
+        *way, last = pick(random, places)
+        parent = table
+        for key in way:
+            parent = parent[key]
+        value, action = parent[last], random.integers(6)
+        if action == 0 and isinstance(parent, dict):
+            parent[
+                pick(random, ["x", "dtype", "class", "config", "name", "", "a" * 400, "é\n"])
+            ] = parent.pop(last)
+        elif action == 1:
+            del parent[last]
+        elif action == 2 and isinstance(parent, list):
+            parent.append(copy.deepcopy(value))
+        elif action == 3 and isinstance(value, int):
+            parent[last] = value + int(random.integers(-3, 4))
+        elif action == 4:
+            parent[last] = copy.deepcopy(value_at(table, pick(random, places)))
+        else:
+            parent[last] = copy.deepcopy(pick(random, HOSTILE))
+    return table
+
+
+def value_at(table: Any, path: tuple[Any, ...]) -> Any:
+    """The value at this path inside a JSON value."""
+    for key in path:
+        table = table[key]
+    return table
+
+
+def change_text(random: Random, text: str) -> str:
+    """The JSON text with a value replaced by something that is not JSON, or not good."""
+    place = int(random.integers(len(text)))
+    found = text.find(":", place)
+    start = found + 1 if found >= 0 else place
+    end = start + int(random.integers(0, 8))
+    return text[:start] + pick(random, RAW_VALUES) + text[end:]
+
+
+def change_bytes(random: Random, content: bytes) -> bytes:
+    """The bytes with some changed, cut, put in, doubled or blanked."""
+    data = bytearray(content)
+    place, length = int(random.integers(len(data))), int(random.integers(1, 40))
+    action = random.integers(7)
+    if action <= 1:
+        for _ in range(int(random.integers(1, 9))):
+            data[int(random.integers(len(data)))] = int(random.integers(256))
+    elif action == 2:
+        del data[place:]
+    elif action == 3:
+        del data[place : place + length]
+    elif action == 4:
+        data[place:place] = random.bytes(length)
+    elif action == 5:
+        data[place:place] = data[place : place + length]
+    else:
+        data[place : place + length] = bytes(length)
+    return bytes(data)
+
+
+def change_file(random: Random, content: bytes) -> bytes:
+    """A bad file from a good one; where only its words are changed, its checksums are set right again."""
+    action = random.integers(10)
+    if action <= 1:
+        return change_bytes(random, content)
+    if action == 2:
+        return random.bytes(int(random.integers(0, 3000)))
+    length = int.from_bytes(content[:8], "little")
+    table, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    about = json.loads(table.pop("__metadata__")["chainrule"])
+    about["header_sha256"] = UNSET_CHECKSUM
+    if action == 3:
+        data = change_bytes(random, data) if data else random.bytes(9)
+        for name, row in table.items():
+            begin, end = row["data_offsets"]
+            about["tensor_sha256"][name] = checksum(data[begin:end])
+    elif action == 4:
+        table = change_table(random, table)
+    elif action == 5:
+        about = change_table(random, about)
+    elif action <= 8:
+        about["model"] = change_table(random, about["model"])
+    text = json.dumps(about)
+    if action == 9:
+        text = change_text(random, text)
+    if random.integers(4) == 0 and isinstance(about.get("tensor_sha256"), dict):
+        # Names that left the table must leave the list of checksums, else all stops there.
+        known = about["tensor_sha256"]
+        about["tensor_sha256"] = {str(name): known.get(name, checksum(b"")) for name in table}
+        text = json.dumps(about)
+    header = json.dumps({"__metadata__": {"chainrule": text}, **table})
+    return assemble(change_text(random, header) if random.integers(20) == 0 else header, data)
+
+
+def fuzz_model_files(count: int, seed: int, load: Load, good: list[bytes]) -> dict[str, Any]:
+    """Load ``count`` bad files.
+
+    Args:
+        count: how many.
+        seed: the same seed makes the same files.
+        load: what reads a file.
+        good: the files to start from.
+
+    Returns:
+        How many loaded, how many were refused and with which beginnings of messages, the slowest one's seconds.
+
+    Raises:
+        Any exception of ``load`` that is no ``ChainruleError``; ``TookTooLong``.
+    """
+    random = np.random.default_rng(seed)
+    outcomes: Counter[str] = Counter()
+    slowest = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        for number in range(count):
+            path.write_bytes(change_file(random, pick(random, good)))
+            begin = time.perf_counter()
+            signal.alarm(SECONDS_PER_FILE)
+            try:
+                load(path)
+                outcomes["loaded"] += 1
+            except ChainruleError as error:
+                outcomes[error.what] += 1
+            except BaseException as error:
+                error.add_note(f"file {number} of seed {seed}, kept as {KEPT}")
+                KEPT.write_bytes(path.read_bytes())
+                raise
+            finally:
+                signal.alarm(0)
+            slowest = max(slowest, time.perf_counter() - begin)
+    return {
+        "files": count,
+        "loaded": outcomes.pop("loaded", 0),
+        "slowest": slowest,
+        "refused": dict(outcomes),
+    }
+
+
+def good_files() -> list[bytes]:
+    """Model files to start from."""
+    random = np.random.default_rng(0)
+    layers = [{"class": "Dense", "config": {"units": 3, "rate": 0.5, "name": None, "on": True}}]
+    contents: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({}, {}),
+        (
+            {"layers": layers},
+            {"a/kernel": random.normal(size=(4, 3)), "a/bias": np.zeros(3, "float32")},
+        ),
+        (
+            {"names": ["é", "b"]},
+            {"b": np.array([True, False]), "e": np.zeros((0, 5), "int64"), "s": np.array(3)},
+        ),
+    ]
+    files = []
+    with tempfile.TemporaryDirectory() as folder:
+        for metadata, arrays in contents:
+            write_model_file(Path(folder) / "m", metadata, arrays)
+            files.append((Path(folder) / "m").read_bytes())
+    return files
+
+
+def main() -> None:
+    """Run as a program: ``model_file_fuzz.py COUNT [SEED]``."""
+
+    def stop(*_: object) -> None:
+        raise TookTooLong
+
+    signal.signal(signal.SIGALRM, stop)
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    report = fuzz_model_files(int(sys.argv[1]), seed, read_model_file, good_files())
+    report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
