@@ -38,7 +38,7 @@ def attribute_text(value: Any) -> str:
     """An attribute as text: short arrays in full, long ones by their hash."""
     if isinstance(value, np.ndarray):
         if value.size <= 8:
-            return f"{value.dtype.name}{value.tolist()}"
+            return f"{value.tolist()}"
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]
         return f"{value.dtype.name}{list(value.shape)}#{digest}"
     if isinstance(value, np.dtype):

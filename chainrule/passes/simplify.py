@@ -63,6 +63,8 @@ def _twice(name: str) -> Row:
     """Two layout changes of the same kind become one."""
 
     def row(node: Any, producers: Producers, inputs: Sequence[Value]) -> Value | None:
+        if inputs[0].type == node.outputs[0].type and name == "reshape":
+            return inputs[0]
         before = producers.of(inputs[0])
         if before is None or before.primitive.name != name:
             return None

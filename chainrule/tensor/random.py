@@ -1,0 +1,218 @@
+"""Random numbers from keys: Threefry-2x32 written with the integer primitives, the same on every back end.
+
+A key is two uint32 numbers. The same key gives the same numbers; ``split`` makes independent keys. ``Generator`` keeps a
+key in a variable and hands out new ones.
+
+Reference: Salmon, Moraes, Dror, Shaw, Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule.dtypes import FLOAT64, INT64, UINT32, as_dtype
+from chainrule.errors import ArgumentError, DTypeError
+from chainrule.tensor.composites import erf_inv
+from chainrule.tensor.creation import iota
+from chainrule.tensor.elementwise import astype, clip, cos, log, sin, sqrt
+from chainrule.tensor.layout import Shape, argsort, as_shape, concatenate, reshape, stack
+from chainrule.tensor.tensor import Tensor, Variable, as_tensor
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def key(seed: int) -> Tensor:
+    """The key of a seed.
+
+    Args:
+        seed: 0 <= seed < 2^64.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.random.key(7).tolist()
+        [0, 7]
+    """
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise ArgumentError("random.key", "not a seed", got=repr(seed), expected="an integer from 0 to 2**64 - 1")
+    return Tensor(np.array([int(seed) >> 32, int(seed) & 0xFFFFFFFF], np.uint32))
+
+
+def _constant(value: int) -> Tensor:
+    return Tensor(np.asarray(value & 0xFFFFFFFF, np.uint32))
+
+
+def _rotate(x: Tensor, distance: int) -> Tensor:
+    return (x << _constant(distance)) | (x >> _constant(32 - distance))
+
+
+def threefry(key: Tensor, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
+    """Twenty rounds of Threefry-2x32: two uint32 counters of any shape to two uint32 random numbers."""
+    first, second = key[0], key[1]
+    schedule = (first, second, first ^ second ^ _constant(_PARITY))
+    x0, x1 = x0 + schedule[0], x1 + schedule[1]
+    for block in range(5):
+        for distance in _ROTATIONS[block % 2]:
+            x0 = x0 + x1
+            x1 = _rotate(x1, distance) ^ x0
+        x0 = x0 + schedule[(block + 1) % 3]
+        x1 = x1 + schedule[(block + 2) % 3] + _constant(block + 1)
+    return x0, x1
+
+
+def _checked(key: Any) -> Tensor:
+    key = as_tensor(key)
+    if key.shape != (2,) or key.dtype != UINT32:
+        raise DTypeError(
+            "random", "not a key", got=f"{key.dtype.name}{list(key.shape)}", expected="uint32[2]",
+            fix="make one with random.key(seed)",
+        )  # fmt: skip
+    return key
+
+
+def bits(key: Any, count: int) -> Tensor:
+    """``count`` random uint32 numbers."""
+    half = (count + 1) // 2
+    if half == 0:
+        return Tensor(np.zeros(0, np.uint32))
+    positions = iota((half,), 0, UINT32)
+    x0, x1 = threefry(_checked(key), positions, positions + _constant(half))
+    both = concatenate([x0, x1])
+    return both if count == 2 * half else both[:count]
+
+
+def split(key: Any, num: int = 2) -> Tensor:
+    """``num`` independent keys.
+
+    Shapes:
+        uint32 (2,) -> uint32 (num, 2)
+    """
+    return reshape(bits(key, 2 * num), (num, 2))
+
+
+def fold_in(key: Any, number: int) -> Tensor:
+    """A key that depends on ``key`` and a number, such as a step or a layer's position."""
+    x0, x1 = threefry(_checked(key), _constant(number), _constant(number >> 32))
+    return stack([x0, x1])
+
+
+def uniform(key: Any, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: Any = "float32") -> Tensor:
+    """Numbers evenly spread over low <= x < high.
+
+    Args:
+        key: uint32 (2,).
+        shape: of the result.
+        low, high: the range.
+        dtype: float32 (24 random bits a number) or float64 (53).
+
+    Example:
+        >>> import chainrule as cr
+        >>> x = cr.random.uniform(cr.random.key(0), (1000,))
+        >>> 0 <= x.min().item() and x.max().item() < 1
+        True
+    """
+    dtype = _floating(dtype)
+    unit = _unit(key, as_shape(shape), dtype)
+    if low == 0.0 and high == 1.0:
+        return unit
+    # Rounding may reach the upper end itself.
+    return clip(unit * (high - low) + low, None, float(np.nextafter(dtype.type(high), dtype.type(low))))
+
+
+def _floating(dtype: Any) -> np.dtype[Any]:
+    result = as_dtype(dtype)
+    if result.kind != "f":
+        raise DTypeError("random", "not a floating dtype", got=result.name, expected="float32 or float64")
+    return result
+
+
+def _unit(key: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    count = math.prod(shape)
+    if dtype == FLOAT64:
+        words = bits(key, 2 * count)
+        upper = astype(words[:count] >> _constant(5), FLOAT64)
+        lower = astype(words[count:] >> _constant(6), FLOAT64)
+        return reshape((upper * 67108864.0 + lower) * (1.0 / 9007199254740992.0), shape)
+    return reshape(astype(bits(key, count) >> _constant(8), dtype) * (1.0 / 16777216.0), shape)
+
+
+def normal(key: Any, shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32") -> Tensor:
+    """Normally distributed numbers (Box and Muller, 1958).
+
+    Args:
+        key: uint32 (2,).
+        shape: of the result.
+        mean, stddev: of the distribution.
+        dtype: float32 or float64.
+    """
+    dtype, lengths = _floating(dtype), as_shape(shape)
+    count = math.prod(lengths)
+    half = (count + 1) // 2
+    unit = _unit(key, (2, half), dtype)
+    # 1 - u lies in (0, 1]: the logarithm is finite.
+    radius = sqrt(log(1.0 - unit[0]) * -2.0)
+    angle = unit[1] * (2.0 * math.pi)
+    both = concatenate([radius * cos(angle), radius * sin(angle)])[:count]
+    return reshape(both, lengths) * stddev + mean
+
+
+def truncated_normal(
+    key: Any, shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32"
+) -> Tensor:
+    """Normally distributed numbers no further than two standard deviations from the mean (by the inverse of erf)."""
+    limit = math.erf(2.0 / math.sqrt(2.0))
+    unit = uniform(key, shape, -limit, limit, dtype)
+    return clip(erf_inv(unit) * math.sqrt(2.0), -2.0, 2.0) * stddev + mean
+
+
+def bernoulli(key: Any, p: float, shape: Shape) -> Tensor:
+    """True with probability ``p``."""
+    return uniform(key, shape) < p
+
+
+def randint(key: Any, shape: Shape, low: int, high: int) -> Tensor:
+    """Integers from low to high - 1, int64; evenly spread to within 2^-32 of each share."""
+    if not 0 < high - low <= 2**31:
+        raise ArgumentError("random.randint", "empty or too wide a range", got=f"{low} to {high}")
+    lengths = as_shape(shape)
+    words = astype(bits(key, math.prod(lengths)), INT64)
+    return reshape((words * (high - low) >> 32) + low, lengths)
+
+
+def permutation(key: Any, n: int) -> Tensor:
+    """The numbers 0 to n - 1 in random order, int64."""
+    words = bits(key, 2 * n)
+    # 64 random bits a number: ties practically do not occur, and would only keep two neighbours in order.
+    return argsort((astype(words[:n], INT64) << 31) ^ astype(words[n:], INT64))
+
+
+class Generator:
+    """Hands out fresh keys; its state is a variable, so it works inside ``jit``.
+
+    Args:
+        seed: as for ``key``.
+
+    Example:
+        >>> import chainrule as cr
+        >>> generator = cr.random.Generator(0)
+        >>> a = cr.random.uniform(generator.next_key(), (2,))
+        >>> b = cr.random.uniform(generator.next_key(), (2,))
+        >>> bool((a == b).any())
+        False
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.state = Variable(key(seed), name="random_state", trainable=False)
+
+    def next_key(self) -> Tensor:
+        """A key that was not handed out before."""
+        following = split(self.state)
+        self.state.assign(following[0])
+        return following[1]
+
+    def reset(self, seed: int) -> None:
+        """Start again from a seed."""
+        self.state.assign(key(seed))
