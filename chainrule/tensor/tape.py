@@ -10,6 +10,7 @@ import numpy as np
 from chainrule import tree
 from chainrule.backprop import backpropagate
 from chainrule.errors import DTypeError, GradientError, ShapeError, StateError
+from chainrule.graph import operations as ops
 from chainrule.graph.graph import Node
 from chainrule.tensor.state import STATE
 from chainrule.tensor.tensor import Tensor, Variable, as_tensor
@@ -154,7 +155,7 @@ class GradientTape:
 
     def _seeds(self, targets: list[Tensor], given: list[Any] | None) -> list[tuple[Tensor, Tensor]]:
         if given is None:
-            one = [Tensor(np.ones(x.shape, x.dtype)) for x in targets]
+            one = [_ones_like(x) for x in targets]
         else:
             one = [as_tensor(g, x.dtype) for g, x in zip(given, targets, strict=True)]
         for g, x in zip(one, targets, strict=True):
@@ -173,3 +174,11 @@ class GradientTape:
                 expected="a tensor or variable",
             )  # fmt: skip
         return [source]
+
+
+def _ones_like(x: Tensor) -> Tensor:
+    if STATE.trace is None:
+        return Tensor(np.ones(x.shape, x.dtype))
+    # A value of the graph, so that what is computed from it is written down and not stored as a large constant.
+    one = Tensor(STATE.trace.builder.constant(np.ones((), x.dtype)))
+    return ops.broadcast_to(one, x.shape)  # type: ignore[no-any-return]

@@ -319,7 +319,7 @@ def as_tensor(value: Any, like: np.dtype[Any] | None = None) -> Tensor:
     """A tensor that may share memory with an array; Python scalars take the dtype ``like`` (see ``chainrule.dtypes``)."""
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float) and not (like is None and isinstance(value, np.generic)):
         try:
             return Tensor(np.asarray(value, scalar_dtype(value, like)))
         except OverflowError:

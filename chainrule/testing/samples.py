@@ -1,0 +1,154 @@
+"""Sample inputs for every primitive and every public function: what gradient checks and back ends are run on.
+
+A sample is a function of tensors and its inputs. Inputs stay away from kinks and poles, so that finite differences hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.dtypes import FLOAT64
+from chainrule.graph import operations as ops
+from chainrule.tensor import functions as f
+from chainrule.tensor import tensor
+from chainrule.tensor.creation import iota
+
+
+class Sample(NamedTuple):
+    """A function of tensors and its inputs, float64 where floating."""
+
+    function: Callable[..., Any]
+    inputs: tuple[NDArray[Any], ...]
+
+
+_GENERATOR = np.random.default_rng(20)
+
+
+def _array(*shape: int, low: float = -2.0, high: float = 2.0) -> NDArray[Any]:
+    return _GENERATOR.uniform(low, high, shape)
+
+
+def _spread(*shape: int) -> NDArray[Any]:
+    """Numbers at least 0.1 apart and 0.05 from every multiple of 0.5, in random order."""
+    count = int(np.prod(shape))
+    values = (np.arange(count) - count // 2) * 0.5 + 0.15
+    return _GENERATOR.permutation(values).reshape(shape)
+
+
+def _positive(*shape: int) -> NDArray[Any]:
+    return _array(*shape, low=0.3, high=3.0)
+
+
+def _of(function: Callable[..., Any], *inputs: Any) -> list[Sample]:
+    return [Sample(function, tuple(np.asarray(x) for x in inputs))]
+
+
+def _integers(*shape: int, high: int = 5) -> NDArray[Any]:
+    return _GENERATOR.integers(0, high, shape)
+
+
+def _elementwise() -> dict[str, list[Sample]]:
+    table: dict[str, list[Sample]] = {}
+    for name in "exp expm1 tanh sigmoid erf sin cos negative".split():
+        table[name] = _of(getattr(ops, name), _array(3, 4)) + _of(getattr(ops, name), _array())
+    for name in "log log1p sqrt rsqrt".split():
+        table[name] = _of(getattr(ops, name), _positive(3, 4))
+    for name in "abs sign floor ceil round is_finite stop_gradient".split():
+        table[name] = _of(getattr(ops, name), _spread(3, 4))
+    for name in "add subtract multiply divide".split():
+        operation = getattr(ops, name)
+        table[name] = _of(operation, _array(3, 4), _positive(3, 4))
+        table[name] += _of(operation, _array(2, 3, 1), _positive(4))
+        table[name] += _of(operation, _array(0, 4), _positive(4))
+    for name in "maximum minimum remainder floor_divide equal not_equal less less_equal".split():
+        table[name] = _of(getattr(ops, name), _spread(3, 4), _spread(4) + 0.07)
+    table["power"] = _of(ops.power, _positive(3, 4), _array(4)) + _of(ops.power, _positive(3), _array(3))
+    table["logical_not"] = _of(ops.logical_not, _spread(3, 4) > 0)
+    for name in "bitwise_and bitwise_or bitwise_xor shift_left shift_right".split():
+        table[name] = _of(getattr(ops, name), _integers(3, 4), _integers(4))
+    table["select"] = _of(ops.select, _spread(3, 4) > 0, _array(3, 4), _array(4))
+    table["convert"] = _of(lambda x: ops.convert(x, FLOAT64) * 2.0, _array(3, 4))
+    return table
+
+
+def _structural() -> dict[str, list[Sample]]:
+    ids = np.array([[0, 2], [2, 1]])
+    padding = ((1, 0), (0, 2), (2, 1))
+    return {
+        "constant": _of(lambda x: x + x.constant_like(2.5), _array(3)),
+        "iota": _of(lambda x: x * iota((3, 4), 1, "float64"), _array(3, 4)),
+        "reshape": _of(lambda x: ops.reshape(x, (4, 3)), _array(3, 4)),
+        "transpose": _of(lambda x: ops.transpose(x, (2, 0, 1)), _array(2, 3, 4)),
+        "broadcast_to": _of(lambda x: ops.broadcast_to(x, (2, 3, 4)), _array(3, 1)),
+        "slice": _of(lambda x: ops.slice_(x, (1, 0), (5, 4), (2, 3)), _array(5, 4))
+        + _of(lambda x: ops.slice_(x, (2,), (2,), (1,)), _array(3)),
+        "pad": _of(lambda x: ops.pad(x, *padding, 0.5), _array(3, 4))
+        + _of(lambda x: ops.pad(x, (1,), (1,), (1,)), _array(0)),
+        "concatenate": _of(lambda x, y: ops.concatenate((x, y), 1), _array(3, 2), _array(3, 1)),
+        "flip": _of(lambda x: ops.flip(x, (0, 2)), _array(2, 3, 4)),
+        "reduce_sum": _of(lambda x: ops.reduce_sum(x, (0, 2)), _array(2, 3, 4))
+        + _of(lambda x: ops.reduce_sum(x, (0,)), _array(0, 3)),
+        "reduce_product": _of(lambda x: ops.reduce_product(x, (0, 2)), _array(2, 3, 4)),
+        "reduce_max": _of(lambda x: ops.reduce_max(x, (1,)), _spread(3, 4)),
+        "reduce_min": _of(lambda x: ops.reduce_min(x, (0, 1)), _spread(3, 4)),
+        "argmax": _of(lambda x: ops.argmax(x, 1), _spread(3, 4)),
+        "argmin": _of(lambda x: ops.argmin(x, 0), _spread(3, 4)),
+        "argsort": _of(lambda x: ops.argsort(x, 1), _spread(3, 4)),
+        "cumulative_sum": _of(lambda x: ops.cumulative_sum(x, 1), _array(3, 4))
+        + _of(lambda x: ops.cumulative_sum(x, 0, reverse=True), _array(3, 4)),
+        "matmul": _of(ops.matmul, _array(3, 4), _array(4, 2))
+        + _of(ops.matmul, _array(2, 1, 3, 4), _array(5, 4, 2))
+        + _of(ops.matmul, _array(3, 0), _array(0, 2)),
+        "take": _of(lambda x: ops.take(x, tensor(ids), 1), _array(2, 3, 2))
+        + _of(lambda x, i: ops.take(x, i, 0), _array(3, 2), np.array([-1, 0])),
+        "scatter_add": _of(
+            lambda x, u: ops.scatter_add(x, tensor(ids), u, 0), _array(3, 2), _array(2, 2, 2)
+        ),
+    }
+
+
+def primitive_samples() -> dict[str, list[Sample]]:
+    """Samples by primitive name; at least one a primitive."""
+    return {**_elementwise(), **_structural()}
+
+
+def function_samples() -> dict[str, list[Sample]]:
+    """Samples by the name of a public differentiable function that is more than one primitive."""
+    x, positive, spread = _array(3, 4), _positive(3, 4), _spread(3, 4)
+    rows = np.array([2, 0, 1])
+    return {
+        "square": _of(f.square, x),
+        "reciprocal": _of(f.reciprocal, positive),
+        "power": _of(lambda v: f.power(v, 3) + v**2, x),
+        "where": _of(lambda v: f.where(spread > 0, v, -2.0 * v), x),
+        "clip": _of(lambda v: f.clip(v, -1.1, 1.2), spread),
+        "swapaxes": _of(lambda v: f.swapaxes(v, 0, 1), x),
+        "moveaxis": _of(lambda v: f.moveaxis(v, 0, -1), _array(2, 3, 4)),
+        "squeeze": _of(lambda v: f.squeeze(v, 1), _array(3, 1, 2)),
+        "expand_dims": _of(lambda v: f.expand_dims(v, 1), x),
+        "stack": _of(lambda a, b: f.stack([a, b], 1), x, _array(3, 4)),
+        "split": _of(lambda v: f.split(v, 2, 1), x),
+        "tile": _of(lambda v: f.tile(v, (2, 3)), x),
+        "take_along_axis": _of(lambda v: f.take_along_axis(v, rows[:, None], 1), x),
+        "sort": _of(f.sort, spread),
+        "top_k": _of(lambda v: f.top_k(v, 2)[0], spread),
+        "getitem": _of(lambda v: v[rows, 1:3] * v[::-1, None, ..., -1:1:-1].sum(1), x)
+        + _of(lambda v: v[rows, rows], x) + _of(lambda v: v[spread > 0], x),
+        "mean": _of(lambda v: f.mean(v, 1, keepdims=True), x),
+        "var": _of(lambda v: f.var(v, 0), x),
+        "std": _of(lambda v: f.std(v, 0), x),
+        "norm": _of(lambda v: f.norm(v, 1), x),
+        "l2_normalize": _of(f.l2_normalize, x),
+        "matmul": _of(f.matmul, _array(4), _array(4, 3)) + _of(f.matmul, x, _array(4)),
+        "relu": _of(f.relu, spread),
+        "softplus": _of(f.softplus, x) + _of(f.softplus, np.zeros(2)),
+        "log_sigmoid": _of(f.log_sigmoid, x),
+        "logsumexp": _of(lambda v: f.logsumexp(v, 1), x),
+        "softmax": _of(f.softmax, x),
+        "log_softmax": _of(lambda v: f.log_softmax(v, 0), x),
+        "erf_inv": _of(f.erf_inv, _array(3, 4, low=-0.9, high=0.9)),
+    }  # fmt: skip
