@@ -1,0 +1,121 @@
+"""What holds while layers call layers: the outermost layer, training or not, and the inputs."""
+
+import contextlib
+import functools
+import inspect
+import itertools
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule import tree
+from chainrule.dtypes import is_floating
+from chainrule.errors import ArgumentError, ChainruleError
+from chainrule.tensor import Tensor, tensor
+
+if TYPE_CHECKING:
+    from chainrule.nn.layer import Layer
+
+ANY_KEYWORD = "**"
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of an outermost layer and all the calls inside it."""
+
+    root: "Layer"
+    training: bool
+    number: int
+
+
+class _Active(threading.local):
+    call: Call | None = None
+
+
+_active = _Active()
+
+
+def current_call() -> Call | None:
+    """The call that is going on in this thread, or None."""
+    return _active.call
+
+
+@contextlib.contextmanager
+def calling(layer: "Layer", training: bool | None) -> Iterator[Call]:
+    """Enter a call of ``layer``; the outermost layer and ``training`` come from the outer call."""
+    outer = _active.call
+    if outer is None:
+        inner = Call(layer, bool(training), next(_numbers))
+    elif training is None or bool(training) == outer.training:
+        inner = outer
+    else:
+        inner = Call(outer.root, bool(training), outer.number)
+    _active.call = inner
+    try:
+        yield inner
+    finally:
+        _active.call = outer
+
+
+@functools.cache
+def call_parameters(cls: "type[Layer]") -> frozenset[str]:
+    """The names that a layer class's ``call`` takes; with ``"**"`` when it takes any keyword."""
+    parameters = list(inspect.signature(cls.call).parameters.values())[1:]
+    return frozenset(
+        ANY_KEYWORD if p.kind is inspect.Parameter.VAR_KEYWORD else p.name for p in parameters
+    )
+
+
+def to_tensors(where: str, inputs: Any, dtype: str) -> Any:
+    """The inputs of a layer as tensors, floats in ``dtype``.
+
+    A list, tuple or dictionary that holds tensors or arrays keeps its form: it stands for several
+    inputs. Anything else becomes one tensor.
+    """
+
+    def convert(leaf: Any) -> Tensor:
+        if leaf is None or isinstance(leaf, str):
+            raise ArgumentError(
+                where, "no input", got=repr(leaf)[:40], expected="numbers of shape (batch, ...)"
+            )
+        try:
+            value = leaf if isinstance(leaf, Tensor) else tensor(leaf)
+        except ChainruleError as error:
+            facts = {"got": error.got, "expected": error.expected, "fix": error.fix}
+            raise type(error)(where, error.what, **facts) from None  # type: ignore[arg-type]  # fix is a str
+        return value.astype(dtype) if is_floating(value.dtype) and value.dtype != dtype else value
+
+    if isinstance(inputs, (Mapping, list, tuple)):
+        leaves = tree.flatten(inputs)[0]
+        if isinstance(inputs, Mapping) or any(isinstance(x, (Tensor, np.ndarray)) for x in leaves):
+            return tree.map_leaves(convert, inputs)
+    return convert(inputs)
+
+
+def shapes_of(values: Any) -> Any:
+    """The shape of a tensor, its batch axis as None; of several, a list or dictionary of shapes."""
+    if isinstance(values, Mapping):
+        return {key: shapes_of(value) for key, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [shapes_of(value) for value in values]
+    shape = tuple(getattr(values, "shape", ()))
+    return (None, *shape[1:]) if shape else ()
+
+
+def zeros_of(shape: Any, dtype: str, rows: int) -> Any:
+    """Zeros of a shape, or of each shape in a list or dictionary, with ``rows`` examples."""
+    if isinstance(shape, Mapping):
+        return {key: zeros_of(part, dtype, rows) for key, part in shape.items()}
+    if isinstance(shape, list) or (shape and isinstance(shape[0], (list, tuple))):
+        return [zeros_of(part, dtype, rows) for part in shape]
+    if not (isinstance(shape, tuple) and shape and all(isinstance(n, int) for n in shape[1:])):
+        raise ArgumentError(
+            "input_shape", "not a shape to build for", got=repr(shape)[:80],
+            expected="(None, size, ...) with every size but the batch known",
+        )  # fmt: skip
+    return tensor(np.zeros((rows, *shape[1:]), dtype))

@@ -1,0 +1,281 @@
+"""Layers that bring their inputs to mean 0 and variance 1: over the batch, or over each example."""
+
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+from chainrule.errors import ShapeError
+from chainrule.nn import constraints, initializers, regularizers
+from chainrule.nn.configurable import also_accept
+from chainrule.nn.layer import Layer, LayerOptions, Shape
+from chainrule.nn.registry import register
+from chainrule.nn.validate import axes, normal_axes, number, truth, whole_number, wrong_input_shape
+from chainrule.tensor import Tensor, Variable, functions
+
+
+class NormalizationOptions(LayerOptions, total=False):
+    """The arguments that both normalisations take besides axis and epsilon."""
+
+    center: bool
+    scale: bool
+    beta_initializer: Any
+    gamma_initializer: Any
+    beta_regularizer: Any
+    gamma_regularizer: Any
+    beta_constraint: Any
+    gamma_constraint: Any
+
+
+class _Normalization(Layer):
+    """Axes, epsilon, and the learned scale gamma and shift beta."""
+
+    takes = "one"
+
+    @also_accept(eps="epsilon")
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-3,
+        *,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.axis = axes(self.name, axis)
+        self.epsilon = number(self.name, "epsilon", epsilon, minimum=0.0)
+        self.center = truth(self.name, "center", center)
+        self.scale = truth(self.name, "scale", scale)
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
+
+    def build(self, input_shape: Shape) -> None:
+        self._parameter_axes = normal_axes(self.where, self.axis, input_shape)
+        shape = []
+        for axis in self._parameter_axes:
+            size = input_shape[axis]
+            if size is None:
+                raise wrong_input_shape(
+                    self.where, input_shape, "known sizes on the normalised axes",
+                    "choose an axis other than the batch axis",
+                )  # fmt: skip
+            shape.append(size)
+        self._parameter_shape = tuple(shape)
+        self._rank = len(input_shape)
+        if self.scale:
+            self.gamma = self.add_weight(
+                "gamma",
+                shape,
+                self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                "beta",
+                shape,
+                self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        normal_axes(self.where, self.axis, input_shape)
+        return input_shape
+
+    def _checked(self, inputs: Tensor) -> Tensor:
+        sizes = tuple(inputs.shape[a] for a in self._parameter_axes if a < inputs.ndim)
+        if inputs.ndim != self._rank or sizes != self._parameter_shape:
+            expected = ["batch", *["..."] * (self._rank - 1)]
+            for axis, size in zip(self._parameter_axes, self._parameter_shape, strict=True):
+                expected[axis] = str(size)
+            raise wrong_input_shape(
+                self.where, inputs.shape, f"({', '.join(expected)})",
+                "give it inputs like those of the first call, or make a new layer",
+            )  # fmt: skip
+        return inputs if inputs.dtype.kind == "f" else inputs.astype(self.dtype)
+
+    def _spread(self, parameter: Tensor) -> Tensor:
+        """The parameter in the rank of the input, so that it broadcasts along its own axes."""
+        shape = [1] * self._rank
+        for axis, size in zip(self._parameter_axes, self._parameter_shape, strict=True):
+            shape[axis] = size
+        return parameter.reshape(tuple(shape))
+
+    def _scaled(self, inputs: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        factor = functions.rsqrt(variance + self.epsilon)
+        outputs = (inputs - mean) * (factor * self._spread(self.gamma) if self.scale else factor)
+        return outputs + self._spread(self.beta) if self.center else outputs
+
+
+@register
+class BatchNormalization(_Normalization):
+    """Normalise each feature over the batch in training, by running statistics otherwise.
+
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
+
+    In training mean and variance (the mean of squared deviations) are those of the batch, over all
+    axes but ``axis``, and the running statistics follow them:
+    moving = momentum * moving + (1 - momentum) * batch. Otherwise the running statistics are used.
+    While ``trainable`` is False the layer always works as outside training.
+
+    Shapes: x (N, ..., features), y like x, gamma, beta and running statistics (features,).
+
+    Args:
+        axis: the axis of the features. Default -1.
+        momentum: the share of the running statistics that is kept. Default 0.99.
+        epsilon: keeps the root away from zero; also ``eps``. Default 0.001.
+        center: whether to add beta. Default True.
+        scale: whether to multiply by gamma. Default True.
+        beta_initializer: default "zeros".
+        gamma_initializer: default "ones".
+        moving_mean_initializer: default "zeros".
+        moving_variance_initializer: default "ones".
+        beta_regularizer: default None.
+        gamma_regularizer: default None.
+        beta_constraint: default None.
+        gamma_constraint: default None.
+        options: ``name``, ``dtype``, ``trainable`` (see ``Layer``).
+
+    Raises:
+        ShapeError: another number of features than in the first call; a mask of the wrong shape.
+
+    Example:
+        >>> import chainrule as cr
+        >>> layer = cr.layers.BatchNormalization()
+        >>> layer([[0.0], [2.0]], training=True).numpy().round(2).tolist()
+        [[-1.0], [1.0]]
+        >>> layer.moving_mean.numpy().round(4).tolist()
+        [0.009999999776482582]
+
+    ``call`` takes ``mask``, of shape (N, ...) without the feature axis: positions where it is False
+    do not count in mean and variance.
+
+    Different from PyTorch: momentum is the share that is kept (PyTorch's 0.1 is 0.9 here), the
+    running variance has no factor n / (n - 1), epsilon is 1e-3 (PyTorch 1e-5).
+    Reference: Ioffe and Szegedy, "Batch normalization", 2015.
+    """
+
+    @also_accept(eps="epsilon")
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        *,
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        **options: Unpack[NormalizationOptions],
+    ) -> None:
+        super().__init__(
+            whole_number("batch_normalization", "axis", axis, minimum=-64), epsilon, **options
+        )
+        self.momentum = number(self.name, "momentum", momentum, minimum=0.0, below=1.0)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+
+    def build(self, input_shape: Shape) -> None:
+        super().build(input_shape)
+        shape = self._parameter_shape
+        self.moving_mean = self.add_weight(
+            "moving_mean", shape, self.moving_mean_initializer, trainable=False
+        )
+        self.moving_variance = self.add_weight(
+            "moving_variance", shape, self.moving_variance_initializer, trainable=False
+        )
+
+    def call(self, inputs: Tensor, training: bool = False, mask: Tensor | None = None) -> Tensor:
+        inputs = self._checked(inputs)
+        if not (training and self.trainable):
+            mean, variance = self._spread(self.moving_mean), self._spread(self.moving_variance)
+            return self._scaled(inputs, mean, variance)
+        over = tuple(a for a in range(self._rank) if a not in self._parameter_axes)
+        if mask is None:
+            mean = functions.mean(inputs, over, keepdims=True)
+            variance = functions.mean(functions.square(inputs - mean), over, keepdims=True)
+            self._follow(self.moving_mean, mean, None)
+            self._follow(self.moving_variance, variance, None)
+        else:
+            mean, variance = self._masked_statistics(inputs, mask, over)
+        return self._scaled(inputs, mean, variance)
+
+    def _masked_statistics(
+        self, inputs: Tensor, mask: Tensor, over: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
+        mask = functions.astype(mask, "bool")
+        feature_axis = self._parameter_axes[0]
+        positions = tuple(n for a, n in enumerate(inputs.shape) if a != feature_axis)
+        if mask.shape != positions:
+            raise ShapeError(
+                self.where, "wrong shape of the mask", got=mask.shape, expected=positions
+            )
+        mask = functions.expand_dims(mask, feature_axis)
+        count = functions.sum(mask.astype(self.dtype), over, keepdims=True)
+        share = functions.divide(1, functions.maximum(count, 1))
+        kept = functions.where(mask, inputs, 0)
+        mean = functions.sum(kept, over, keepdims=True) * share
+        deviations = functions.where(mask, inputs - mean, 0)
+        variance = functions.sum(functions.square(deviations), over, keepdims=True) * share
+        some = functions.greater(count, 0)
+        self._follow(self.moving_mean, mean, some)
+        self._follow(self.moving_variance, variance, some)
+        return mean, variance
+
+    def _follow(self, moving: Variable, batch: Tensor, some: Tensor | None) -> None:
+        """Move a running statistic towards the batch's; not where no position counted."""
+        new = functions.stop_gradient(batch).reshape(self._parameter_shape)
+        moved = moving * self.momentum + new * (1.0 - self.momentum)
+        if some is not None:
+            moved = functions.where(some.reshape((1,) * len(self._parameter_shape)), moved, moving)
+        moving.assign(moved)
+
+
+@register
+class LayerNormalization(_Normalization):
+    """Normalise each example over its own features.
+
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, mean and variance over ``axis``
+
+    Shapes: x (N, ..., features), y like x, gamma and beta (features,).
+
+    Args:
+        axis: the axis, or axes, over which an example is normalised. Default -1.
+        epsilon: keeps the root away from zero; also ``eps``. Default 0.001.
+        center: whether to add beta. Default True.
+        scale: whether to multiply by gamma. Default True.
+        beta_initializer: default "zeros".
+        gamma_initializer: default "ones".
+        beta_regularizer: default None.
+        gamma_regularizer: default None.
+        beta_constraint: default None.
+        gamma_constraint: default None.
+        options: ``name``, ``dtype``, ``trainable`` (see ``Layer``).
+
+    Raises:
+        ShapeError: another number of features than in the first call.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.layers.LayerNormalization()([[0.0, 2.0]]).numpy().round(2).tolist()
+        [[-1.0, 1.0]]
+
+    Different from PyTorch: axes are named, not given as a shape; epsilon is 1e-3 (PyTorch 1e-5).
+    Reference: Ba, Kiros and Hinton, "Layer normalization", 2016.
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        inputs = self._checked(inputs)
+        mean = functions.mean(inputs, self._parameter_axes, keepdims=True)
+        centred = functions.square(inputs - mean)
+        return self._scaled(
+            inputs, mean, functions.mean(centred, self._parameter_axes, keepdims=True)
+        )
