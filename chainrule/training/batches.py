@@ -1,0 +1,94 @@
+"""The rows of a data set in batches: shuffled by seed and epoch, the last one short."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.tensor import tensor
+from chainrule.training.inputs import Array, Arrays, count_rows, take_rows
+
+
+@dataclass(frozen=True)
+class Data:
+    """Checked inputs, targets and weights (one a row, or None for 1 each) of the same length."""
+
+    x: Arrays
+    y: Array
+    weights: Array | None = None
+
+    @property
+    def rows(self) -> int:
+        """The number of examples."""
+        return count_rows(self.x)
+
+    def take(self, rows: Array) -> "Data":
+        """The chosen rows."""
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, x=take_rows(self.x, rows), y=self.y[rows], weights=weights)
+
+
+class Batch(NamedTuple):
+    """What one step gets, and the weight of its loss in the mean over the epoch."""
+
+    x: Any
+    y: Any
+    weights: Any
+    total: float
+
+
+class Batches:
+    """Cuts data into batches, in an order that depends only on the seed and the number of the epoch.
+
+    Args:
+        data: the rows.
+        size: rows in a batch; the last batch may be shorter. None puts all rows in one.
+        seed: for the order of the rows; None keeps the order of the data.
+    """
+
+    def __init__(self, data: Data, size: int | None, seed: int | None = None) -> None:
+        self.data = data
+        self.size = data.rows if size is None else min(size, data.rows)
+        self.steps = -(-data.rows // self.size)
+        self._seed = seed
+        self._whole = [self._as_tensors()] if self.steps == 1 else []
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch. Batches whose weights are all 0 are left out."""
+        if self._whole:  # one batch: no order to draw, nothing to gather
+            return iter(self._whole)
+        return self._cut(epoch)
+
+    def _cut(self, epoch: int) -> Iterator[Batch]:
+        data, rows = self.data, self.data.rows
+        order = None
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, epoch]).permutation(rows)
+        for start in range(0, rows, self.size):
+            stop = min(start + self.size, rows)
+            chosen = slice(start, stop) if order is None else order[start:stop]
+            if data.weights is None:
+                yield Batch(take_rows(data.x, chosen), take_rows(data.y, chosen), None, stop - start)
+                continue
+            weights = data.weights[chosen]
+            total = float(weights.sum(dtype=np.float64))
+            if total > 0:
+                yield Batch(take_rows(data.x, chosen), take_rows(data.y, chosen), weights, total)
+
+    def _as_tensors(self) -> Batch:
+        weights = self.data.weights
+        return Batch(
+            _tensors(self.data.x),
+            tensor(self.data.y),
+            None if weights is None else tensor(weights),
+            self.data.rows if weights is None else float(weights.sum(dtype=np.float64)),
+        )
+
+
+def _tensors(arrays: Arrays) -> Any:
+    if isinstance(arrays, dict):
+        return {name: tensor(array) for name, array in arrays.items()}
+    if isinstance(arrays, tuple):
+        return tuple(tensor(array) for array in arrays)
+    return tensor(arrays)

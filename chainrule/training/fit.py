@@ -1,0 +1,318 @@
+"""What `Model.fit`, `evaluate` and `predict` do: read, check, build, split, and hand over to the loop."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from chainrule import losses, metrics, optimizers
+from chainrule.data.split import split_indices
+from chainrule.errors import ArgumentError
+from chainrule.losses import Loss
+from chainrule.metrics import Metric
+from chainrule.nn.seeding import derive_seed, next_seed
+from chainrule.nn.validate import whole_number
+from chainrule.optimizers import Optimizer
+from chainrule.tensor import Tensor
+from chainrule.training.batches import Batches, Data
+from chainrule.training.callbacks import Callback, EarlyStopping, Run
+from chainrule.training.history import History
+from chainrule.training.inputs import Arrays, as_arrays, cast_floats, count_rows, take_rows
+from chainrule.training.loop import Loop, directions, measure
+from chainrule.training.progress import Verbose, make_progress
+from chainrule.training.step import EvaluationStep, FullBatchStep, TrainingStep
+from chainrule.training.targets import as_targets, fit_targets, stratify_labels
+from chainrule.training.weights import ClassWeight, example_weights
+
+if TYPE_CHECKING:
+    from chainrule.training.model import Model
+
+BatchSize = int | Literal["auto"] | None
+EVALUATION_ROWS = 256
+
+
+@dataclass
+class Setup:
+    """What a model was trained with: kept so that `evaluate` and the next `fit` need not be told again."""
+
+    loss: Loss
+    metrics: list[Metric]
+    spellings: dict[str, str]
+    optimizer: Optimizer
+    step: TrainingStep
+    evaluation: EvaluationStep
+    given: tuple[Any, ...]
+
+
+@dataclass
+class Options:
+    """The arguments of `Model.fit`, described there."""
+
+    loss: Any
+    optimizer: Any
+    metrics: Iterable[Any]
+    epochs: int
+    batch_size: BatchSize
+    until: Mapping[str, float] | None
+    validation_split: float
+    validation_data: Any
+    sample_weight: Any
+    class_weight: ClassWeight
+    early_stopping: bool | EarlyStopping | None
+    callbacks: Iterable[Callback]
+    shuffle: bool
+    seed: int | None
+    verbose: Verbose
+
+
+def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
+    """Train a model; see `Model.fit`."""
+    seed = next_seed() if options.seed is None else whole_number("fit", "seed", options.seed, minimum=0)
+    epochs = whole_number("fit", "epochs", options.epochs)
+    inputs = as_arrays(x, "x", "fit")
+    targets = as_targets(y, count_rows(inputs), "fit")
+    outputs = probe(model, inputs, options.seed)
+    setup = prepare(model, options)
+    notes = _folding_note(setup.loss, outputs)
+    data = ready(model, inputs, targets, outputs, setup.loss, "fit")
+    weights = example_weights(options.sample_weight, options.class_weight, targets, "fit")
+    if weights is not None:
+        data = Data(data.x, data.y, weights.astype(outputs.dtype))
+    data, held_out = _hold_out(model, data, outputs, setup.loss, options, seed)
+    size = _batch_rows(options.batch_size, data.rows, setup.optimizer, notes)
+    batches = Batches(data, size, derive_seed(seed, "order of rows") if options.shuffle else None)
+    validation = None
+    if held_out is not None:
+        rows = None if size is None else max(size, EVALUATION_ROWS)
+        validation = (setup.evaluation, Batches(held_out, rows))
+    callbacks = _callbacks(options)
+    known = directions(setup.metrics, callbacks, validation is not None)
+    run = Run(model, setup.optimizer, epochs, batches.steps, known, setup.spellings, notes)
+    until = _until(options.until, run)
+    progress = make_progress(options.verbose, epochs)
+    model.stop_training = False
+    history = Loop(run, setup.step, batches, validation, callbacks, until, progress).run()
+    if setup.step.untrained:
+        history.notes.append("never trained, the loss does not depend on them: " + ", ".join(setup.step.untrained))
+    return history
+
+
+def probe(model: "Model", inputs: Arrays, seed: int | None = None) -> Any:
+    """Call the model on the first rows: builds it, and shows the shape and dtype of its outputs.
+
+    A seed decides the initial values of a model that is not built yet, and what random layers draw.
+    """
+    if seed is not None:
+        model.seed_if_new(seed)
+    outputs = model(take_rows(inputs, slice(0, 2)), training=False)
+    if seed is not None:
+        for index, generator in enumerate(model.generators):
+            generator.reset(derive_seed(seed, f"random layer {index}"))
+    return outputs
+
+
+def ready(model: "Model", inputs: Arrays, targets: Any, outputs: Any, loss: Loss, where: str) -> Data:
+    """Inputs and targets in the dtypes of the model, aligned and checked."""
+    targets = fit_targets(targets, outputs, loss, where)
+    return Data(cast_inputs(model, inputs, where), targets)
+
+
+def cast_inputs(model: "Model", inputs: Arrays, where: str) -> Arrays:
+    """Floating inputs in the model's dtype, so that no step has to cast them."""
+    return cast_floats(inputs, np.dtype(model.dtype), "x", where)
+
+
+def prepare(model: "Model", options: Options) -> Setup:
+    """Loss, optimizer, metrics and the two compiled steps; those of the last fit if they are the same objects."""
+    metric_list = [options.metrics] if isinstance(options.metrics, str) else list(options.metrics)
+    previous = model._setup
+    given = (options.loss, options.optimizer, *metric_list)
+    same_variables = previous is not None and same(previous.step.variables, model.trainable_variables)
+    if previous is not None and same_variables and same(previous.given, given):
+        return previous
+    loss = find_loss(options.loss, previous, "fit")
+    optimizer = optimizers.get(options.optimizer)
+    found, spellings = find_metrics(metric_list)
+    kind = FullBatchStep if optimizer.full_batch else TrainingStep
+    step = kind(model, loss, optimizer, found)
+    optimizer.build(model.trainable_variables)
+    # A name makes a new optimizer each time, as the user expects of optimizer="adam"; an object goes on.
+    reusable = given if isinstance(options.optimizer, Optimizer) else ()
+    setup = Setup(
+        loss, found, spellings, optimizer, step, EvaluationStep(model, loss, found), reusable
+    )
+    model._setup = setup
+    return setup
+
+
+def same(first: Sequence[Any], second: Sequence[Any]) -> bool:
+    """Whether two sequences hold the same objects (or equal names)."""
+    return len(first) == len(second) and all(
+        a is b or (isinstance(a, str) and a == b) for a, b in zip(first, second)
+    )
+
+
+def find_loss(loss: Any, previous: Setup | None, where: str) -> Loss:
+    """The loss asked for, or that of the last fit."""
+    if loss is not None:
+        return losses.get(loss)
+    if previous is not None:
+        return previous.loss
+    raise ArgumentError(
+        where,
+        "no loss was given",
+        expected="a name, a loss or a function of (y_true, y_pred)",
+        fix="pass loss='mse' for numbers, loss='cross_entropy' for one class of several, or "
+        "loss='binary_cross_entropy' for yes or no",
+    )
+
+
+def find_metrics(specs: Sequence[Any]) -> tuple[list[Metric], dict[str, str]]:
+    """The metrics, and the name under which each is logged by the name the user gave it."""
+    found = [metrics.get(spec) for spec in specs]
+    names = [metric.name for metric in found]
+    for name in names:
+        if names.count(name) > 1 or name == "loss":
+            raise ArgumentError(
+                "fit",
+                "two logged numbers have the same name",
+                got=repr(name),
+                fix="give one of the metrics another name with name=",
+            )
+    spellings = {spec: metric.name for spec, metric in zip(specs, found) if isinstance(spec, str)}
+    return found, spellings
+
+
+def _folding_note(loss: Loss, outputs: Any) -> list[str]:
+    folded = loss.folded(outputs) if isinstance(outputs, Tensor) else None
+    if folded is None:
+        return []
+    return [f"the final {folded} is folded into the loss, which is computed safely from the values before it"]
+
+
+def _hold_out(
+    model: "Model", data: Data, outputs: Any, loss: Loss, options: Options, seed: int
+) -> tuple[Data, Data | None]:
+    """The training rows and the validation rows."""
+    fraction = options.validation_split
+    if options.validation_data is not None:
+        if fraction:
+            raise ArgumentError(
+                "fit", "validation_split and validation_data together", fix="give only one of them"
+            )
+        return data, _validation_data(model, options.validation_data, outputs, loss)
+    if not fraction:
+        return data, None
+    if not 0 < fraction < 1:
+        raise ArgumentError(
+            "fit", "validation_split outside its range", got=fraction, expected="at least 0, below 1"
+        )
+    training, held_out = split_indices(
+        data.rows, fraction, seed=derive_seed(seed, "validation rows"), stratify=stratify_labels(data.y, loss)
+    )
+    # The rows keep their order: without shuffling, training goes through them as they came.
+    return data.take(np.sort(training)), data.take(np.sort(held_out))
+
+
+def _validation_data(model: "Model", given: Any, outputs: Any, loss: Loss) -> Data:
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ArgumentError(
+            "fit", "wrong validation_data", got=type(given).__name__, expected="(x, y) or (x, y, sample_weight)"
+        )
+    where = "fit: validation_data"
+    inputs = as_arrays(given[0], "x", where)
+    targets = as_targets(given[1], count_rows(inputs), where)
+    data = ready(model, inputs, targets, outputs, loss, where)
+    weights = example_weights(given[2] if len(given) == 3 else None, None, data.y, where)
+    return Data(data.x, data.y, weights)
+
+
+def _batch_rows(size: BatchSize, rows: int, optimizer: Optimizer, notes: list[str]) -> int | None:
+    if optimizer.full_batch:
+        if rows > 32 and size not in (None, 32):
+            notes.append(f"{optimizer.name} uses all {rows} rows in each step; batch_size={size} has no effect")
+        return None
+    if size is None:
+        return None
+    if size == "auto":
+        return min(200, rows)
+    return whole_number("fit", "batch_size", size)
+
+
+def _callbacks(options: Options) -> list[Callback]:
+    """The user's callbacks, then early stopping, which may watch what they log."""
+    callbacks = list(options.callbacks)
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise ArgumentError(
+                "fit", "not a callback", got=repr(callback), expected="an instance of cr.callbacks.Callback"
+            )
+    if isinstance(options.early_stopping, EarlyStopping):
+        callbacks.append(options.early_stopping)
+    elif options.early_stopping:
+        callbacks.append(EarlyStopping())
+    return callbacks
+
+
+def _until(until: Mapping[str, float] | None, run: Run) -> dict[str, float]:
+    goals = {}
+    for name, limit in (until or {}).items():
+        logged = run.logged_name(name, "fit: until")
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not np.isfinite(limit):
+            raise ArgumentError("fit: until", f"no limit for {name}", got=repr(limit), expected="a finite number")
+        goals[logged] = float(limit)
+    return goals
+
+
+def evaluate(
+    model: "Model", x: Any, y: Any, loss: Any, metric_specs: Iterable[Any] | None, sample_weight: Any,
+    batch_size: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure a model; see `Model.evaluate`."""
+    where = "evaluate"
+    previous = model._setup
+    inputs = as_arrays(x, "x", where)
+    targets = as_targets(y, count_rows(inputs), where)
+    outputs = probe(model, inputs)
+    if loss is None and metric_specs is None and previous is not None:
+        step = previous.evaluation
+    else:
+        specs = [metric_specs] if isinstance(metric_specs, str) else list(metric_specs or ())
+        found = previous.metrics if metric_specs is None and previous is not None else find_metrics(specs)[0]
+        step = EvaluationStep(model, find_loss(loss, previous, where), found)
+    data = ready(model, inputs, targets, outputs, step.loss, where)
+    data = Data(data.x, data.y, example_weights(sample_weight, None, data.y, where))
+    size = None if batch_size is None else whole_number(where, "batch_size", batch_size)
+    return measure(step, Batches(data, size))
+
+
+def predict(model: "Model", x: Any, batch_size: int | None) -> Any:
+    """The outputs for all rows; see `Model.predict`."""
+    inputs = as_arrays(x, "x", "predict")
+    if not model.built:
+        probe(model, inputs)
+    inputs = cast_inputs(model, inputs, "predict")
+    rows = count_rows(inputs)
+    size = rows if batch_size is None else whole_number("predict", "batch_size", batch_size)
+    pieces = [
+        _to_numpy(model.compiled_call(take_rows(inputs, slice(start, start + size))))
+        for start in range(0, rows, size)
+    ]
+    return pieces[0] if len(pieces) == 1 else _join(pieces)
+
+
+def _to_numpy(outputs: Any) -> Any:
+    if isinstance(outputs, dict):
+        return {name: _to_numpy(part) for name, part in outputs.items()}
+    if isinstance(outputs, tuple | list):
+        return tuple(_to_numpy(part) for part in outputs)
+    return outputs.numpy()
+
+
+def _join(pieces: list[Any]) -> Any:
+    if isinstance(pieces[0], dict):
+        return {name: _join([piece[name] for piece in pieces]) for name in pieces[0]}
+    if isinstance(pieces[0], tuple):
+        return tuple(_join(list(parts)) for parts in zip(*pieces))
+    return np.concatenate(pieces)

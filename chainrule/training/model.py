@@ -1,0 +1,223 @@
+"""Model: a layer that trains itself."""
+
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from typing import Any, Self, Unpack
+
+from numpy.typing import NDArray
+
+from chainrule.nn import Layer
+from chainrule.nn.contents import walk
+from chainrule.nn.layer import LayerOptions
+from chainrule.optimizers import Optimizer
+from chainrule.tensor import Tensor, jit
+from chainrule.training import fit as training
+from chainrule.training.callbacks import Callback, EarlyStopping
+from chainrule.training.history import History
+from chainrule.training.progress import Verbose
+from chainrule.training.weights import ClassWeight
+
+
+class Model(Layer):
+    """A network: layers in attributes, and ``call``, which says how they are put together.
+
+    Args:
+        name: its name; default the class name in snake case.
+        dtype: floating inputs are cast to it; default the widest dtype of the layers inside.
+        trainable: False leaves all variables out of training. Default True.
+
+    Example:
+        >>> import chainrule as cr
+        >>> class Small(cr.Model):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.hidden = cr.layers.Dense(8, activation="tanh")
+        ...         self.out = cr.layers.Dense(1)
+        ...     def call(self, inputs):
+        ...         return self.out(self.hidden(inputs))
+        >>> x = np.linspace(-1, 1, 64, dtype="float32")[:, None]
+        >>> model = Small()
+        >>> history = model.fit(x, x**2, loss="mse", epochs=50, seed=0)
+        >>> history["loss"][-1] < history["loss"][0], model.predict(x).shape
+        (True, (64, 1))
+
+    Different from Keras: there is no ``compile``; loss, optimizer and metrics are arguments of ``fit``.
+    """
+
+    stop_training: bool = False
+    _setup: "training.Setup | None" = None
+    _compiled: Callable[[Any], Any] | None = None
+
+    def __init__(self, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self._dtype_given = "dtype" in options
+
+    def __call__(
+        self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any
+    ) -> Tensor:
+        """Compute the outputs; see `Layer`."""
+        if not self.built and not self.__dict__.get("_dtype_given", True):
+            if any(place.layer.dtype == "float64" for place in walk(self)):
+                self.dtype = "float64"
+        return super().__call__(inputs, *args, training=training, **kwargs)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        loss: Any = None,
+        optimizer: str | Optimizer = "adam",
+        metrics: Iterable[Any] = (),
+        epochs: int = 1,
+        batch_size: "training.BatchSize" = 32,
+        until: Mapping[str, float] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        sample_weight: Any = None,
+        class_weight: ClassWeight = None,
+        early_stopping: bool | EarlyStopping | None = None,
+        callbacks: Iterable[Callback] = (),
+        shuffle: bool = True,
+        seed: int | None = None,
+        verbose: Verbose = "auto",
+    ) -> History:
+        """Train the model: repeat over the data until a reason to stop comes up.
+
+        The reasons: all epochs are done; the goal of ``until`` is reached; early stopping; a callback; a loss that is
+        not finite; Ctrl-C, which ends the run after the step and keeps the model.
+
+        Args:
+            x: the inputs, N rows: array, list, tensor or data frame of numbers; a tuple or dict of them for a model
+                with several inputs.
+            y: the targets, N rows.
+            loss: a name (``"mse"``, ``"cross_entropy"``, ...), a loss, or a function of (y_true, y_pred). Default that
+                of the last fit.
+            optimizer: a name or an optimizer; default Adam with its default rate. A name starts afresh in each fit; an
+                object continues with its state.
+            metrics: names or metrics to log, each computed over the whole epoch.
+            epochs: passes over the data, at most; default 1.
+            batch_size: rows in a step; default 32. None for all rows at once, ``"auto"`` for min(200, N).
+            until: stop when every number named here is reached, as in ``{"loss": 0.05, "val_accuracy": 0.9}``; whether
+                smaller or larger is better follows from the metric.
+            validation_split: the share of the rows to hold out for validation, drawn at random (by the seed; for
+                classes, with the same share of each class); default 0.
+            validation_data: (x, y) or (x, y, sample_weight) to validate on instead.
+            sample_weight: N weights, none negative.
+            class_weight: a weight for each class, ``{0: 1.0, 1: 5.0}``, or ``"balanced"``.
+            early_stopping: True for ``EarlyStopping()``, or one with other settings: stops when the validation loss has
+                not improved for 10 epochs, and puts the best weights back. Default None: off.
+            callbacks: code to run between epochs and batches.
+            shuffle: put the rows in a new order in each epoch; default True.
+            seed: makes the run repeatable to the bit: order of the rows, held-out rows, random layers and, if the model
+                is not built yet, its initial weights. Default None: drawn from ``cr.set_seed``, else at random.
+            verbose: ``"auto"`` shows a live line on a terminal only; 0 nothing; 1 the live line; 2 a line an epoch.
+
+        Returns:
+            The logged numbers of every epoch, and why the run ended (``History.stopped``).
+
+        Raises:
+            DataError: data that cannot be trained on; the message names column and row.
+            ShapeError: inputs, outputs and targets that do not fit.
+            ArgumentError: an argument outside what is possible, or an unknown name.
+
+        Different from Keras: ``validation_split`` is random instead of the last rows; ``until``; weights are relative,
+        so a loss with weights is ``sum(w l) / sum(w)``; the loss of an epoch is the mean over its rows.
+        """
+        options = training.Options(
+            loss=loss,
+            optimizer=optimizer,
+            metrics=metrics,
+            epochs=epochs,
+            batch_size=batch_size,
+            until=until,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            early_stopping=early_stopping,
+            callbacks=callbacks,
+            shuffle=shuffle,
+            seed=seed,
+            verbose=verbose,
+        )
+        return training.fit(self, x, y, options)
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        loss: Any = None,
+        metrics: Iterable[Any] | None = None,
+        sample_weight: Any = None,
+        batch_size: int | None = 256,
+    ) -> dict[str, Any]:
+        """Loss and metrics on given rows, without training.
+
+        Args:
+            x: the inputs, as in `fit`.
+            y: the targets.
+            loss: default that of the last fit.
+            metrics: default those of the last fit.
+            sample_weight: N weights, none negative.
+            batch_size: rows computed at once; None for all. It does not change the result, but for rounding.
+
+        Returns:
+            The numbers by name, ``{"loss": ..., "accuracy": ...}``; the loss includes the penalties of the layers.
+
+        Raises:
+            ArgumentError: no loss is known.
+            DataError: data that cannot be measured.
+        """
+        return training.evaluate(self, x, y, loss, metrics, sample_weight, batch_size)
+
+    def predict(self, x: Any, *, batch_size: int | None = 256) -> NDArray[Any] | Any:
+        """The outputs for given rows, as an array (N, ...).
+
+        Args:
+            x: the inputs, as in `fit`.
+            batch_size: rows computed at once; None for all.
+
+        Returns:
+            What ``call`` returns, for all rows: probabilities if the model ends in softmax or sigmoid. A tuple or dict
+            of arrays for a model with several outputs.
+
+        Raises:
+            DataError: data that is not finite numbers.
+        """
+        return training.predict(self, x, batch_size)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to one safetensors file, which `chainrule.load_model` reads.
+
+        The file is written beside the old one and replaces it at once, so it is always whole.
+
+        Raises:
+            FileAccessError: the file cannot be written.
+        """
+        from chainrule.training.saving import save_model
+
+        save_model(self, path)
+
+    @property
+    def compiled_call(self) -> Callable[[Any], Any]:
+        """The forward pass without training, as one compiled function."""
+        if self._compiled is None:
+            self._compiled = jit(lambda inputs: self(inputs, training=False))
+        return self._compiled
+
+    def forget_compiled(self) -> None:
+        """Drop what was compiled, after the network itself was changed."""
+        self._setup = None
+        self._compiled = None
+
+    def seed_if_new(self, seed: int) -> Self:
+        """Let the initial values follow from a seed, unless there are values or a seed already."""
+        if not self.built and self._tree_seed is None:
+            self.tree_seed = seed
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled functions stay behind; they are made again when needed.
+        return {**super().__getstate__(), "_setup": None, "_compiled": None}

@@ -1,0 +1,175 @@
+"""The training step and the evaluation step, each one traced function.
+
+A training step is forward pass, loss with penalties, backward pass, optimizer update, layer state (running statistics,
+random keys) and metrics: everything that happens to a batch, so that a back end sees all of it as one graph.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from chainrule.errors import ArgumentError, GradientError
+from chainrule.losses import Loss
+from chainrule.metrics import Metric
+from chainrule.nn import Layer
+from chainrule.optimizers import Optimizer
+from chainrule.tensor import GradientTape, Tensor, Variable, functions, jit
+
+
+def batch_loss(model: Layer, loss: Loss, y: Tensor, outputs: Tensor, weights: Tensor | None) -> Tensor:
+    """The number that training lowers: the weighted mean loss of a batch plus the penalties of the layers."""
+    total = loss(y, outputs, sample_weight=weights)
+    for penalty in model.losses:
+        total = total + penalty
+    return total
+
+
+class _Step:
+    def __init__(self, model: Layer, loss: Loss, metrics: Sequence[Metric] = ()) -> None:
+        self.model = model
+        self.loss = loss
+        self.metrics = list(metrics)
+
+    def _measure(self, y: Tensor, outputs: Tensor, weights: Tensor | None) -> None:
+        if self.metrics:
+            predictions = self.loss.predictions(outputs)
+            for metric in self.metrics:
+                metric.update(y, predictions, sample_weight=weights)
+
+
+class TrainingStep(_Step):
+    """One training step on a batch, as one compiled function. ``fit`` uses it; so can a loop of your own.
+
+    ``loss = loss(y, model(x)) + penalties;  w <- optimizer(w, d loss / d w)``
+
+    Args:
+        model: a model that is built.
+        loss: the loss.
+        optimizer: changes the model's trainable variables.
+        metrics: updated with every batch; reset and read them between epochs.
+
+    Raises:
+        ArgumentError: the model has no trainable variables, or the optimizer is no step-by-step method.
+
+    >>> import chainrule as cr
+    >>> model = cr.Sequential([cr.layers.Dense(1)])
+    >>> x, y = np.ones((8, 2), "float32"), np.ones((8, 1), "float32")
+    >>> _ = model(x)
+    >>> step = TrainingStep(model, cr.losses.get("mse"), cr.optimizers.SGD(0.1))
+    >>> step(x, y) > step(x, y)
+    True
+    """
+
+    def __init__(
+        self, model: Layer, loss: Loss, optimizer: Optimizer, metrics: Sequence[Metric] = ()
+    ) -> None:
+        super().__init__(model, loss, metrics)
+        self.optimizer = optimizer
+        self.variables: list[Variable] = list(model.trainable_variables)
+        if not self.variables:
+            raise ArgumentError(
+                model.name,
+                "the model has nothing to train",
+                got="no trainable variables",
+                fix="set trainable=True on a layer, or call the model once so that its variables exist",
+            )
+        self.untrained: list[str] = []
+        self._compiled = jit(self._run)
+
+    def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+        """Train on one batch and return its loss, from before the update."""
+        return float(self._compiled(x, y, sample_weight))
+
+    def _run(self, x: Any, y: Tensor, weights: Tensor | None) -> Tensor:
+        loss, gradients, outputs = self._differentiate(x, y, weights)
+        self.optimizer.apply_gradients(zip(gradients, self.variables), missing_gradients="skip")
+        self._measure(y, outputs, weights)
+        return loss
+
+    def _differentiate(
+        self, x: Any, y: Tensor, weights: Tensor | None
+    ) -> tuple[Tensor, list[Tensor | None], Tensor]:
+        with GradientTape() as tape:
+            outputs = self.model(x, training=True)
+            loss = batch_loss(self.model, self.loss, y, outputs, weights)
+        gradients = tape.gradient(loss, self.variables)
+        self.untrained = [v.path for g, v in zip(gradients, self.variables) if g is None]
+        if len(self.untrained) == len(self.variables):
+            raise GradientError(
+                self.model.name,
+                "the loss does not depend on any trainable variable",
+                got=", ".join(self.untrained),
+                fix="check that call returns what the layers made, and that stop_gradient does not cut it off",
+            )
+        return loss, gradients, outputs
+
+
+class FullBatchStep(TrainingStep):
+    """A step of an optimizer that evaluates the loss of all rows several times, such as L-BFGS.
+
+    Layers that draw random numbers draw the same ones in every evaluation of one step, so that the optimizer sees one
+    function; metrics are measured once, after the step.
+    """
+
+    def __init__(
+        self, model: Layer, loss: Loss, optimizer: Optimizer, metrics: Sequence[Metric] = ()
+    ) -> None:
+        super().__init__(model, loss, optimizer, metrics)
+        self._evaluate = jit(self._value_and_gradients)
+        self._after = EvaluationStep(model, loss, metrics)
+        self._data: tuple[Any, ...] = ()
+        self._function: Callable[[], tuple[float, list[NDArray[Any]]]] | None = None
+
+    def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+        """Make one step on all rows and return the loss after it."""
+        data = (x, y, sample_weight)
+        known = len(self._data) == 3 and all(a is b for a, b in zip(self._data, data))
+        if self._function is None or not known or self.model.generators:
+            # The optimizer spares an evaluation where it is given the same function as before.
+            self._data, self._function = data, self._function_of(*data)
+        loss = self.optimizer.minimize_step(self._function, self.variables)
+        if self.metrics:
+            self._after(*data)
+        return float(loss)
+
+    def _function_of(
+        self, x: Any, y: Any, sample_weight: Any
+    ) -> Callable[[], tuple[float, list[NDArray[Any]]]]:
+        states = [generator.state for generator in self.model.generators]
+        before = [state.numpy() for state in states]
+
+        def value_and_gradients() -> tuple[float, list[NDArray[Any]]]:
+            for state, value in zip(states, before, strict=True):
+                state.assign(value)
+            value, gradients = self._evaluate(x, y, sample_weight)
+            return float(value), [gradient.numpy() for gradient in gradients]
+
+        return value_and_gradients
+
+    def _value_and_gradients(
+        self, x: Any, y: Tensor, weights: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        loss, gradients, _ = self._differentiate(x, y, weights)
+        return loss, [
+            functions.zeros_like(variable.value) if gradient is None else gradient
+            for gradient, variable in zip(gradients, self.variables)
+        ]
+
+
+class EvaluationStep(_Step):
+    """Loss and metrics of a batch without training, as one compiled function."""
+
+    def __init__(self, model: Layer, loss: Loss, metrics: Sequence[Metric] = ()) -> None:
+        super().__init__(model, loss, metrics)
+        self._compiled = jit(self._run)
+
+    def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+        """Measure one batch and return its loss."""
+        return float(self._compiled(x, y, sample_weight))
+
+    def _run(self, x: Any, y: Tensor, weights: Tensor | None) -> Tensor:
+        outputs = self.model(x, training=False)
+        loss = batch_loss(self.model, self.loss, y, outputs, weights)
+        self._measure(y, outputs, weights)
+        return loss
