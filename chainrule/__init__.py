@@ -6,7 +6,8 @@
     history = model.fit(x, y, loss="mse", optimizer="adam", epochs=100, until={"loss": 0.05})
     model.predict(x_new)
 
-Parts that a program may not need (``Model``, ``estimators``, ``data``, ...) are loaded when they are first used.
+Parts that a program may not need (``Model``, ``estimators``, ``data``, ...) are loaded when they
+are first used.
 """
 
 from importlib import import_module
@@ -19,6 +20,7 @@ from chainrule.tensor import (
     Tensor,
     Variable,
     custom_gradient,
+    functions,
     grad,
     hessian,
     jacobian,
@@ -30,7 +32,6 @@ from chainrule.tensor import (
     vjp,
 )
 from chainrule.tensor.functions import *  # noqa: F403  # its __all__ is the list of functions
-from chainrule.tensor.functions import __all__ as _functions
 
 if TYPE_CHECKING:
     from chainrule import data, estimators, losses, metrics, optimizers, testing
@@ -82,10 +83,40 @@ def __dir__() -> list[str]:
     return __all__
 
 
-__all__ = sorted(
-    [
-        "GradientTape", "Tensor", "Variable", "config", "custom_gradient", "errors", "grad", "hessian",
-        "jacobian", "jit", "jvp", "random", "settings", "tensor", "value_and_grad", "vjp",
-        *_functions, *_LAZY,
-    ]
-)  # fmt: skip
+__all__ = [
+    "GradientTape",
+    "Layer",
+    "Model",
+    "Sequential",
+    "Tensor",
+    "Variable",
+    "activations",
+    "callbacks",
+    "check_gradients",
+    "config",
+    "constraints",
+    "custom_gradient",
+    "data",
+    "errors",
+    "estimators",
+    "grad",
+    "hessian",
+    "initializers",
+    "jacobian",
+    "jit",
+    "jvp",
+    "layers",
+    "load_model",
+    "losses",
+    "metrics",
+    "optimizers",
+    "random",
+    "regularizers",
+    "set_seed",
+    "settings",
+    "tensor",
+    "testing",
+    "value_and_grad",
+    "vjp",
+]
+__all__ += functions.__all__

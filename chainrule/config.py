@@ -28,9 +28,11 @@ class Config:
             raise unknown_name("config", "setting", name, choices)
         if value not in choices[name]:
             raise ArgumentError(
-                f"config.{name}", "unknown value", got=repr(value),
+                f"config.{name}",
+                "unknown value",
+                got=repr(value),
                 expected="one of " + ", ".join(choices[name]),
-            )  # fmt: skip
+            )
         object.__setattr__(self, name, value)
 
 

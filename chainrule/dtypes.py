@@ -2,22 +2,26 @@
 
 Promotion, in this order:
 
-1. a Python scalar takes the dtype of the tensor beside it; only a ``float`` beside integers or booleans makes the
+1. a Python scalar takes the dtype of the tensor beside it; only a ``float`` beside integers or
+booleans makes the
    default floating dtype (``float32``), and only an ``int`` beside booleans makes ``int32``;
-2. booleans give way to integers, integers to floats: ``int64`` with ``float32`` is ``float32`` (as in PyTorch; NumPy
+2. booleans give way to integers, integers to floats: ``int64`` with ``float32`` is ``float32`` (as
+in PyTorch; NumPy
    would make it ``float64``);
 3. of two floats or two integers the wider wins; ``uint32`` with ``int32`` is ``int64``.
 
-Arrays keep the dtype they have: ``float64`` data stays ``float64`` until a layer casts it to its own dtype.
+Arrays keep the dtype they have: ``float64`` data stays ``float64`` until a layer casts it to its
+own dtype.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import DTypeError
 
-DType = np.dtype
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 BOOL = np.dtype("bool")
 UINT8 = np.dtype("uint8")
@@ -27,14 +31,14 @@ UINT32 = np.dtype("uint32")
 FLOAT32 = np.dtype("float32")
 FLOAT64 = np.dtype("float64")
 
-DTYPES: dict[str, "np.dtype[np.generic]"] = {
+DTYPES: dict[str, np.dtype[Any]] = {
     d.name: d for d in (BOOL, UINT8, INT32, INT64, UINT32, FLOAT32, FLOAT64)
 }
 DEFAULT_FLOAT = FLOAT32
 DEFAULT_INTEGER = INT32
 
 # What arrays of other kinds become when they enter: the nearest dtype that holds every value.
-_CONVERTED = {
+_CONVERTED: dict[str, np.dtype[Any]] = {
     "float16": FLOAT32, "longdouble": FLOAT64, "int8": INT32, "int16": INT32,
     "uint16": INT32, "uint64": INT64,
 }  # fmt: skip
@@ -42,7 +46,7 @@ _CONVERTED = {
 _SUPPORTED = frozenset(DTYPES.values())
 
 
-def as_dtype(name: object) -> "np.dtype[np.generic]":
+def as_dtype(name: object) -> np.dtype[Any]:
     """The dtype of this name, NumPy type or dtype; a name outside the list is an error.
 
     >>> as_dtype("float32").itemsize
@@ -53,34 +57,41 @@ def as_dtype(name: object) -> "np.dtype[np.generic]":
     except TypeError:
         dtype = None
     if dtype not in _SUPPORTED:
-        raise DTypeError("dtype", "unknown dtype", got=repr(name), expected="one of " + ", ".join(DTYPES))
+        raise DTypeError(
+            "dtype", "unknown dtype", got=repr(name), expected="one of " + ", ".join(DTYPES)
+        )
     return dtype  # type: ignore[no-any-return]  # np.dtype(object) is untyped
 
 
 def is_floating(dtype: object) -> bool:
     """True for float32 and float64."""
-    return np.dtype(dtype).kind == "f"  # type: ignore[call-overload]  # any dtype-like
+    return as_dtype(dtype).kind == "f"
 
 
 def is_integer(dtype: object) -> bool:
     """True for signed and unsigned integers, not for booleans."""
-    return np.dtype(dtype).kind in "iu"  # type: ignore[call-overload]  # any dtype-like
+    return as_dtype(dtype).kind in "iu"
 
 
 def convert_array(array: Array, where: str = "tensor") -> Array:
-    """The array in a supported dtype: half floats and short integers widen, text and objects are refused."""
+    """The array in a supported dtype: half floats and short integers widen, text and objects are
+    refused.
+    """
     if array.dtype in _SUPPORTED:
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     target = _CONVERTED.get(array.dtype.name)
     if target is None:
         raise DTypeError(
-            where, "not numbers", got=f"dtype {array.dtype}", expected="numbers or booleans",
+            where,
+            "not numbers",
+            got=f"dtype {array.dtype}",
+            expected="numbers or booleans",
             fix="convert the values to numbers first, for example with x.astype('float32')",
-        )  # fmt: skip
+        )
     return array.astype(target)
 
 
-def promote(*dtypes: "np.dtype[np.generic]") -> "np.dtype[np.generic]":
+def promote(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype in which values of these dtypes meet (rules 2 and 3 above).
 
     >>> promote(INT64, FLOAT32).name, promote(UINT32, INT32).name
@@ -93,14 +104,14 @@ def promote(*dtypes: "np.dtype[np.generic]") -> "np.dtype[np.generic]":
     return first
 
 
-def _promote_pair(a: "np.dtype[np.generic]", b: "np.dtype[np.generic]") -> "np.dtype[np.generic]":
+def _promote_pair(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     rank = {"b": 0, "u": 1, "i": 1, "f": 2}
     if rank[a.kind] != rank[b.kind]:
         return a if rank[a.kind] > rank[b.kind] else b
     return np.promote_types(a, b)
 
 
-def scalar_dtype(value: object, other: "np.dtype[np.generic] | None") -> "np.dtype[np.generic]":
+def scalar_dtype(value: object, other: np.dtype[Any] | None) -> np.dtype[Any]:
     """The dtype that a Python scalar takes beside a tensor of dtype ``other`` (rule 1 above)."""
     if isinstance(value, bool):
         return BOOL if other is None else other
@@ -108,4 +119,6 @@ def scalar_dtype(value: object, other: "np.dtype[np.generic] | None") -> "np.dty
         return DEFAULT_INTEGER if other is None or other == BOOL else other
     if isinstance(value, float):
         return other if other is not None and other.kind == "f" else DEFAULT_FLOAT
-    raise DTypeError("tensor", "not a number", got=type(value).__name__, expected="bool, int or float")
+    raise DTypeError(
+        "tensor", "not a number", got=type(value).__name__, expected="bool, int or float"
+    )

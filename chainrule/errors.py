@@ -1,15 +1,20 @@
 """Errors: one message form for the whole library.
 
-Every message reads ``[where] what: got ..., expected .... To fix: ...``. Each class also derives from the built-in
-class that Python users would catch (``ValueError``, ``TypeError``, ``OSError``), so no caller has to know this module.
+Every message reads ``[where] what: got ..., expected .... To fix: ...``. Each class also derives
+from the built-in class that Python users would catch (``ValueError``, ``TypeError``, ``OSError``),
+so no caller has to know this module.
 """
 
 import difflib
 from collections.abc import Iterable
 
 
-def message(where: str, what: str, *, got: object = None, expected: object = None, fix: str = "") -> str:
-    """Build ``[where] what: got ..., expected .... To fix: ...``; parts that are not given are left out."""
+def message(
+    where: str, what: str, *, got: object = None, expected: object = None, fix: str = ""
+) -> str:
+    """Build ``[where] what: got ..., expected .... To fix: ...``; parts that are not given are left
+    out.
+    """
     text = f"[{where}] {what}"
     facts = []
     if got is not None:
@@ -107,7 +112,8 @@ def unknown_name(where: str, kind: str, name: object, known: Iterable[str]) -> U
     """The error for a name that is in no table, with the nearest right one.
 
     >>> print(unknown_name("activation", "activation", "rellu", ["relu", "tanh"]))
-    [activation] unknown activation: got 'rellu', expected one of relu, tanh. To fix: did you mean 'relu'?
+    [activation] unknown activation: got 'rellu', expected one of relu, tanh. To fix: did you mean
+    'relu'?
     """
     names = sorted(known)
     near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.4)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# A structure is hashable: ("leaf",), ("list", (...)), ("tuple", (...)), ("named", class, (...)), ("dict", (keys), (...)).
+# A structure is hashable: ("leaf",), ("list", (...)), ("tuple", (...)), ("named", class, (...)),
+# ("dict", (keys), (...)).
 Structure = tuple[Any, ...]
 LEAF: Structure = ("leaf",)
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
-    """The leaves, in order, and the structure around them; dictionaries in the order of their keys' insertion.
+    """The leaves, in order, and the structure around them; dictionaries in the order of their keys'
+    insertion.
 
     >>> flatten({"a": [1, 2], "b": 3})[0]
     [1, 2, 3]

@@ -1,9 +1,10 @@
 """THE derivative table: one row a primitive, one rule an input.
 
-A rule is ``(g, out, *inputs, **attributes) -> gradient of that input``, where ``g`` is the gradient of the output
-``out``; None stands for an input without a derivative. Rules use operators on operands only, so the gradient is
-written in the same language as the function and can be differentiated again. A rule may return the gradient in the
-broadcast shape of the output: the engine sums it back.
+A rule is ``(g, out, *inputs, **attributes) -> gradient of that input``, where ``g`` is the gradient
+of the output ``out``; None stands for an input without a derivative. Rules use operators on
+operands only, so the gradient is written in the same language as the function and can be
+differentiated again. A rule may return the gradient in the broadcast shape of the output: the
+engine sums it back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reverse mode: from a list of nodes to the gradients, by the chain rule, last node first.
 
-One engine for both uses: over a graph's nodes it writes the backward graph (``gradient_graph``), over the nodes that a
-tape recorded it computes with tensors.
+One engine for both uses: over a graph's nodes it writes the backward graph (``gradient_graph``),
+over the nodes that a tape recorded it computes with tensors.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from chainrule.graph.operand import Operand
 OperandT = TypeVar("OperandT", bound=Operand)
 
 
-def needed_path(nodes: Iterable[Node[Any]], sources: Iterable[Operand]) -> tuple[list[Node[Any]], set[int]]:
-    """The nodes through which a gradient reaches ``sources``, and the ids of the values on those paths."""
+def needed_path(
+    nodes: Iterable[Node[Any]], sources: Iterable[Operand]
+) -> tuple[list[Node[Any]], set[int]]:
+    """The nodes through which a gradient reaches ``sources``, and the ids of the values on those
+    paths.
+    """
     needed = {id(source) for source in sources}
     path = []
     for node in nodes:
@@ -110,8 +114,9 @@ def gradient_graph(graph: Graph, sources: Sequence[int] | None = None, target: i
         target: the position of the output to differentiate, seeded with ones.
 
     Returns:
-        A graph of the same inputs whose outputs are ``graph``'s outputs followed by one gradient a source, zeros where
-        the output does not depend on it. It is a graph like any other: print it, draw it, differentiate it again.
+        A graph of the same inputs whose outputs are ``graph``'s outputs followed by one gradient a
+        source, zeros where the output does not depend on it. It is a graph like any other: print
+        it, draw it, differentiate it again.
     """
     builder = GraphBuilder(f"{graph.name}_gradient")
     inputs = [builder.input(value.shape, value.dtype, value.name) for value in graph.inputs]

@@ -7,5 +7,13 @@ from chainrule.graph.primitives import PRIMITIVES, Primitive
 from chainrule.graph.verify import verify
 
 __all__ = [
-    "PRIMITIVES", "Graph", "GraphBuilder", "Node", "Operand", "Primitive", "Value", "ValueType", "verify",
-]  # fmt: skip
+    "PRIMITIVES",
+    "Graph",
+    "GraphBuilder",
+    "Node",
+    "Operand",
+    "Primitive",
+    "Value",
+    "ValueType",
+    "verify",
+]

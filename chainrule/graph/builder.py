@@ -50,10 +50,12 @@ class GraphBuilder:
         for value in inputs:
             if value.owner is not self:
                 raise GraphError(
-                    primitive.name, "a value of another graph", got=repr(value),
+                    primitive.name,
+                    "a value of another graph",
+                    got=repr(value),
                     expected=f"values of {self.name!r}",
                     fix="inline the other graph into this one first",
-                )  # fmt: skip
+                )
         types = primitive.output_types(tuple(v.type for v in inputs), attributes)
         outputs = tuple(Value(t, self) for t in types)
         self.nodes.append(Node(primitive, tuple(inputs), attributes, outputs, self.scope))
@@ -69,7 +71,9 @@ class GraphBuilder:
             self.scope = before
 
     def inline(self, graph: Graph, inputs: Sequence[Value]) -> list[Value]:
-        """Copy ``graph``'s nodes here with its inputs replaced; returns its outputs as values of this builder."""
+        """Copy ``graph``'s nodes here with its inputs replaced; returns its outputs as values of
+        this builder.
+        """
         mapping = self.copy_nodes(graph, inputs)
         return [mapping[value] for value in graph.outputs]
 

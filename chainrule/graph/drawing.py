@@ -23,12 +23,16 @@ def to_dot(graph: Graph) -> str:
     lines = [f"digraph {_quoted(graph.name)} {{", "  rankdir=TB; node [fontsize=10];"]
     for value in graph.inputs:
         label = f"{value.name or names[value]}\n{value.type}"
-        lines.append(f"  {_quoted(names[value])} [shape=box, style=filled, label={_quoted(label)}];")
+        lines.append(
+            f"  {_quoted(names[value])} [shape=box, style=filled, label={_quoted(label)}];"
+        )
     scopes: dict[str, list[str]] = {}
     edges = []
     for node in graph:
         own = names[node.outputs[0]]
-        scopes.setdefault(node.scope, []).append(f"{_quoted(own)} [label={_quoted(_node_label(node))}];")
+        scopes.setdefault(node.scope, []).append(
+            f"{_quoted(own)} [label={_quoted(_node_label(node))}];"
+        )
         edges += [f"  {_quoted(names[v])} -> {_quoted(own)};" for v in node.inputs]
     for number, (scope, texts) in enumerate(scopes.items()):
         if scope:

@@ -29,9 +29,10 @@ class ValueType(NamedTuple):
 class Node(Generic[OperandT]):
     """One application of a primitive.
 
-    A graph's nodes hold ``Value`` operands; the eager tape records the same nodes over tensors. ``pullback`` replaces
-    the derivative table's row where a user gave his own rule (``custom_gradient``). ``scope`` is the path of the layer
-    that made the node, for messages and drawings.
+    A graph's nodes hold ``Value`` operands; the eager tape records the same nodes over tensors.
+    ``pullback`` replaces the derivative table's row where a user gave his own rule
+    (``custom_gradient``). ``scope`` is the path of the layer that made the node, for messages and
+    drawings.
     """
 
     __slots__ = ("attributes", "inputs", "outputs", "primitive", "pullback", "scope")
@@ -54,7 +55,9 @@ class Node(Generic[OperandT]):
 
 
 class Value(Operand):
-    """A value of a graph: the output of a node, or an input. Arithmetic on it appends nodes to its builder."""
+    """A value of a graph: the output of a node, or an input. Arithmetic on it appends nodes to its
+    builder.
+    """
 
     __slots__ = ("dtype", "name", "owner", "shape")
 
@@ -83,8 +86,8 @@ class Value(Operand):
 class Graph:
     """A pure function of its inputs as a list of nodes, each before its users.
 
-    Graphs are not changed after ``GraphBuilder.finish`` made them; every transform builds a new one.
-    ``print(graph)`` shows the text form, ``graph.to_dot()`` draws it.
+    Graphs are not changed after ``GraphBuilder.finish`` made them; every transform builds a new
+    one. ``print(graph)`` shows the text form, ``graph.to_dot()`` draws it.
     """
 
     def __init__(
@@ -111,7 +114,9 @@ class Graph:
         return to_text(self)
 
     def to_dot(self) -> str:
-        """The graph in Graphviz' DOT language: inputs as boxes, nodes as ellipses, layers as clusters."""
+        """The graph in Graphviz' DOT language: inputs as boxes, nodes as ellipses, layers as
+        clusters.
+        """
         from chainrule.graph.drawing import to_dot
 
         return to_dot(self)

@@ -1,7 +1,7 @@
 """What derivative rules compute with: anything that primitives can be applied to.
 
-Graph values (symbolic) and tensors (concrete or traced) are both operands, so one derivative table serves the
-graph-to-graph transform and the eager tape alike.
+Graph values (symbolic) and tensors (concrete or traced) are both operands, so one derivative table
+serves the graph-to-graph transform and the eager tape alike.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Scalar = bool | int | float
 class Operand(ABC):
     """A typed value to which primitives apply.
 
-    Subclasses have ``shape`` (tuple of int) and ``dtype`` (numpy.dtype) and say in ``bind`` what applying a primitive
-    means for them, and in ``constant_like`` how a number joins them.
+    Subclasses have ``shape`` (tuple of int) and ``dtype`` (numpy.dtype) and say in ``bind`` what
+    applying a primitive means for them, and in ``constant_like`` how a number joins them.
     """
 
     __slots__ = ()
@@ -37,7 +37,9 @@ class Operand(ABC):
 
     @abstractmethod
     def constant_like(self, value: Scalar, dtype: np.dtype[Any] | None = None) -> Any:
-        """The number ``value`` as a rank-0 operand beside this one, in this one's dtype unless another is given."""
+        """The number ``value`` as a rank-0 operand beside this one, in this one's dtype unless
+        another is given.
+        """
 
     # Arithmetic between operands of one dtype; a Python number joins in the operand's dtype.
 

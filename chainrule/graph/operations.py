@@ -1,7 +1,7 @@
 """One function a primitive, over any operands: what derivative rules and passes are written with.
 
-Nothing is promoted or checked here beyond the primitive's own rule; users call ``chainrule.tensor.functions``.
-A Python number may stand for either input of a binary operation.
+Nothing is promoted or checked here beyond the primitive's own rule; users call
+``chainrule.tensor.functions``. A Python number may stand for either input of a binary operation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from chainrule.graph.operand import Operand, Scalar
 from chainrule.graph.primitives import PRIMITIVES
 
-# Operands are of any one kind here: a rule that is given values returns values, one that is given tensors returns tensors.
+# Operands are of any one kind here: a rule that is given values returns values, one that is given
+# tensors returns tensors.
 AnyOperand = Any
 
 
@@ -97,14 +98,20 @@ def broadcast_to(x: AnyOperand, shape: Sequence[int]) -> AnyOperand:
     return x if x.shape == shape else x.bind(_P["broadcast_to"], (x,), {"shape": shape})
 
 
-def slice_(x: AnyOperand, start: Sequence[int], stop: Sequence[int], step: Sequence[int]) -> AnyOperand:
+def slice_(
+    x: AnyOperand, start: Sequence[int], stop: Sequence[int], step: Sequence[int]
+) -> AnyOperand:
     """``x[start:stop:step]`` on every axis, bounds inside the shape."""
     attributes = {"start": tuple(start), "stop": tuple(stop), "step": tuple(step)}
     return x.bind(_P["slice"], (x,), attributes)
 
 
 def pad(
-    x: AnyOperand, low: Sequence[int], high: Sequence[int], interior: Sequence[int], value: Scalar = 0
+    x: AnyOperand,
+    low: Sequence[int],
+    high: Sequence[int],
+    interior: Sequence[int],
+    value: Scalar = 0,
 ) -> AnyOperand:
     """``value`` before, after and between the elements, per axis."""
     attributes = {"low": tuple(low), "high": tuple(high), "interior": tuple(interior)}
@@ -183,7 +190,7 @@ def keep_axes(x: AnyOperand, axes: Sequence[int], shape: Sequence[int]) -> AnyOp
 
 
 def sum_to_shape(x: AnyOperand, shape: Sequence[int]) -> AnyOperand:
-    """The adjoint of broadcasting: ``x`` summed over every axis along which ``shape`` was repeated."""
+    """Broadcasting's adjoint: ``x`` summed over every axis along which ``shape`` was repeated."""
     shape = tuple(shape)
     if x.shape == shape:
         return x

@@ -1,7 +1,8 @@
 """THE list of primitives: name, attributes, shape and dtype rule, flags. One entry a primitive.
 
-To add one: an entry here, and one row each in ``backends/reference/kernels.py``, ``backprop/derivatives.py``,
-``graph/operations.py`` and ``testing/samples.py``; ``tests/test_tables.py`` prints what is missing.
+To add one: an entry here, and one row each in ``backends/reference/kernels.py``,
+``backprop/derivatives.py``, ``graph/operations.py`` and ``testing/samples.py``;
+``tests/test_tables.py`` prints what is missing.
 """
 
 from __future__ import annotations
@@ -42,15 +43,23 @@ class Primitive:
     kind: Kind
     differentiable: bool
 
-    def output_types(self, inputs: tuple[ValueType, ...], attributes: Attributes) -> tuple[ValueType, ...]:
+    def output_types(
+        self, inputs: tuple[ValueType, ...], attributes: Attributes
+    ) -> tuple[ValueType, ...]:
         """The types of the outputs for inputs of these types."""
         if len(inputs) != self.arity and (self.arity is not None or not inputs):
             raise GraphError(
-                self.name, "wrong number of inputs", got=len(inputs), expected=self.arity or "at least 1"
+                self.name,
+                "wrong number of inputs",
+                got=len(inputs),
+                expected=self.arity or "at least 1",
             )
         if tuple(sorted(attributes)) != tuple(sorted(self.attributes)):
             raise GraphError(
-                self.name, "wrong attributes", got=sorted(attributes), expected=sorted(self.attributes)
+                self.name,
+                "wrong attributes",
+                got=sorted(attributes),
+                expected=sorted(self.attributes),
             )
         return (self.rule(*inputs, **attributes),)
 
@@ -85,10 +94,12 @@ def broadcast_shapes(where: str, *shapes: Shape) -> Shape:
             if length != 1:
                 if result[axis] not in (1, length):
                     raise ShapeError(
-                        where, "shapes do not broadcast", got=" and ".join(map(str, shapes)),
+                        where,
+                        "shapes do not broadcast",
+                        got=" and ".join(map(str, shapes)),
                         expected="equal lengths, or 1, on every axis counted from the right",
                         fix="reshape one of them, for example with x[:, None]",
-                    )  # fmt: skip
+                    )
                 result[axis] = length
     return tuple(result)
 
@@ -96,7 +107,9 @@ def broadcast_shapes(where: str, *shapes: Shape) -> Shape:
 def normalize_axis(where: str, axis: int, rank: int) -> int:
     """A possibly negative axis as one in 0 .. rank-1."""
     if not -rank <= axis < rank:
-        raise ShapeError(where, "axis out of range", got=axis, expected=f"-{rank} to {rank - 1} for rank {rank}")
+        raise ShapeError(
+            where, "axis out of range", got=axis, expected=f"-{rank} to {rank - 1} for rank {rank}"
+        )
     return axis % rank
 
 
@@ -110,20 +123,32 @@ def _require_kind(name: str, kinds: str, words: str, *types: ValueType) -> None:
 def _require_same(name: str, *types: ValueType) -> None:
     if any(t.dtype != types[0].dtype for t in types):
         raise DTypeError(
-            name, "different dtypes", got=" and ".join(t.dtype.name for t in types),
-            expected="one dtype", fix="convert one of them with astype",
-        )  # fmt: skip
+            name,
+            "different dtypes",
+            got=" and ".join(t.dtype.name for t in types),
+            expected="one dtype",
+            fix="convert one of them with astype",
+        )
 
 
 def _require_axes(name: str, axes: tuple[int, ...], rank: int) -> None:
     if sorted(set(axes)) != list(axes) or any(not 0 <= a < rank for a in axes):
-        raise ShapeError(name, "wrong axes", got=axes, expected=f"increasing axes of 0 to {rank - 1}")
+        raise ShapeError(
+            name, "wrong axes", got=axes, expected=f"increasing axes of 0 to {rank - 1}"
+        )
 
 
 # ---- rules, by family
 
-_WORDS = {"f": "a floating dtype", "iu": "an integer dtype", "biu": "an integer or boolean dtype",
-          "iuf": "a number, not a boolean", "if": "a signed number", "b": "a boolean", "biuf": ""}  # fmt: skip
+_WORDS = {
+    "f": "a floating dtype",
+    "iu": "an integer dtype",
+    "biu": "an integer or boolean dtype",
+    "iuf": "a number, not a boolean",
+    "if": "a signed number",
+    "b": "a boolean",
+    "biuf": "",
+}
 
 
 def _unary(kinds: str, result: np.dtype[Any] | None = None) -> Callable[[str], Rule]:
@@ -183,9 +208,11 @@ def _reshape(name: str) -> Rule:
             new *= length
         if old != new or any(length < 0 for length in shape):
             raise ShapeError(
-                name, "the number of elements changes", got=f"{x.shape} to {shape}",
+                name,
+                "the number of elements changes",
+                got=f"{x.shape} to {shape}",
                 expected=f"a shape of {old} elements",
-            )  # fmt: skip
+            )
         return ValueType(shape, x.dtype)
 
     return rule
@@ -194,7 +221,9 @@ def _reshape(name: str) -> Rule:
 def _transpose(name: str) -> Rule:
     def rule(x: ValueType, *, axes: tuple[int, ...]) -> ValueType:
         if sorted(axes) != list(range(len(x.shape))):
-            raise ShapeError(name, "wrong axes", got=axes, expected=f"an order of 0 to {len(x.shape) - 1}")
+            raise ShapeError(
+                name, "wrong axes", got=axes, expected=f"an order of 0 to {len(x.shape) - 1}"
+            )
         return ValueType(tuple(x.shape[a] for a in axes), x.dtype)
 
     return rule
@@ -203,7 +232,9 @@ def _transpose(name: str) -> Rule:
 def _broadcast_to(name: str) -> Rule:
     def rule(x: ValueType, *, shape: Shape) -> ValueType:
         if len(shape) < len(x.shape) or broadcast_shapes(name, x.shape, shape) != shape:
-            raise ShapeError(name, "shapes do not broadcast", got=x.shape, expected=f"a shape that fits {shape}")
+            raise ShapeError(
+                name, "shapes do not broadcast", got=x.shape, expected=f"a shape that fits {shape}"
+            )
         return ValueType(shape, x.dtype)
 
     return rule
@@ -216,7 +247,10 @@ def _slice(name: str) -> Rule:
         for a, b, s, n in zip(start, stop, step, x.shape, strict=True):
             if not (0 <= a <= b <= n and s >= 1):
                 raise ShapeError(
-                    name, "bounds out of range", got=f"{a}:{b}:{s}", expected=f"0 <= start <= stop <= {n}, step >= 1"
+                    name,
+                    "bounds out of range",
+                    got=f"{a}:{b}:{s}",
+                    expected=f"0 <= start <= stop <= {n}, step >= 1",
                 )
         lengths = (-(-(b - a) // s) for a, b, s in zip(start, stop, step, strict=True))
         return ValueType(tuple(lengths), x.dtype)
@@ -229,7 +263,9 @@ def _pad(name: str) -> Rule:
         if not len(low) == len(high) == len(interior) == len(x.shape):
             raise ShapeError(name, "wrong rank", got=len(low), expected=len(x.shape))
         if min((*low, *high, *interior), default=0) < 0:
-            raise ArgumentError(name, "negative padding", got=(low, high, interior), expected="0 or more")
+            raise ArgumentError(
+                name, "negative padding", got=(low, high, interior), expected="0 or more"
+            )
         lengths = (
             lo + n + max(n - 1, 0) * i + hi
             for lo, hi, i, n in zip(low, high, interior, x.shape, strict=True)
@@ -247,12 +283,16 @@ def _concatenate(name: str) -> Rule:
         total = 0
         for t in inputs:
             if len(t.shape) != len(first.shape) or any(
-                a != b for k, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if k != axis
+                a != b
+                for k, (a, b) in enumerate(zip(t.shape, first.shape, strict=True))
+                if k != axis
             ):
                 raise ShapeError(
-                    name, "shapes differ", got=" and ".join(str(t.shape) for t in inputs),
+                    name,
+                    "shapes differ",
+                    got=" and ".join(str(t.shape) for t in inputs),
                     expected=f"equal shapes except on axis {axis}",
-                )  # fmt: skip
+                )
             total += t.shape[axis]
         return ValueType((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype)
 
@@ -273,7 +313,9 @@ def _reduce(kinds: str, empty: bool) -> Callable[[str], Rule]:
             _require_kind(name, kinds, _WORDS[kinds], x)
             _require_axes(name, axes, len(x.shape))
             if not empty and any(x.shape[a] == 0 for a in axes):
-                raise ShapeError(name, "nothing to reduce", got=x.shape, expected="at least one element")
+                raise ShapeError(
+                    name, "nothing to reduce", got=x.shape, expected="at least one element"
+                )
             return ValueType(tuple(n for a, n in enumerate(x.shape) if a not in axes), x.dtype)
 
         return rule
@@ -285,7 +327,9 @@ def _argument(name: str) -> Rule:
     def rule(x: ValueType, *, axis: int) -> ValueType:
         normalize_axis(name, axis, len(x.shape))
         if x.shape[axis] == 0:
-            raise ShapeError(name, "nothing to choose from", got=x.shape, expected="at least one element")
+            raise ShapeError(
+                name, "nothing to choose from", got=x.shape, expected="at least one element"
+            )
         return ValueType((*x.shape[:axis], *x.shape[axis + 1 :]), INT64)
 
     return rule
@@ -314,9 +358,11 @@ def _matmul(name: str) -> Rule:
         _require_same(name, x, y)
         if len(x.shape) < 2 or len(y.shape) < 2 or x.shape[-1] != y.shape[-2]:
             raise ShapeError(
-                name, "shapes do not fit", got=f"{x.shape} @ {y.shape}",
+                name,
+                "shapes do not fit",
+                got=f"{x.shape} @ {y.shape}",
                 expected="(..., n, k) @ (..., k, m) with equal k",
-            )  # fmt: skip
+            )
         batch = broadcast_shapes(name, x.shape[:-2], y.shape[:-2])
         return ValueType((*batch, x.shape[-2], y.shape[-1]), x.dtype)
 
@@ -362,8 +408,12 @@ _define("subtract", 2, "elementwise", _binary("iuf"))
 _define("divide power", 2, "elementwise", _binary("f"))
 _define("remainder", 2, "elementwise", _binary("iuf"))
 _define("floor_divide", 2, "elementwise", _binary("iuf"), differentiable=False)
-_define("equal not_equal less less_equal", 2, "elementwise", _binary("biuf", BOOL), differentiable=False)
-_define("bitwise_and bitwise_or bitwise_xor", 2, "elementwise", _binary("biu"), differentiable=False)
+_define(
+    "equal not_equal less less_equal", 2, "elementwise", _binary("biuf", BOOL), differentiable=False
+)
+_define(
+    "bitwise_and bitwise_or bitwise_xor", 2, "elementwise", _binary("biu"), differentiable=False
+)
 _define("shift_left shift_right", 2, "elementwise", _binary("iu"), differentiable=False)
 _define("select", 3, "elementwise", _select)
 

@@ -16,7 +16,9 @@ def to_text(graph: Graph) -> str:
     lines = [f"graph({', '.join(f'{names[v]}: {v.type}' for v in graph.inputs)}) {{"]
     for node in graph:
         arguments = [names[v] for v in node.inputs]
-        arguments += [f"{key}={attribute_text(node.attributes[key])}" for key in node.primitive.attributes]
+        arguments += [
+            f"{key}={attribute_text(node.attributes[key])}" for key in node.primitive.attributes
+        ]
         left = ", ".join(names[v] for v in node.outputs)
         types = ", ".join(str(v.type) for v in node.outputs)
         line = f"  {left} = {node.primitive.name}({', '.join(arguments)}) : {types}"

@@ -1,4 +1,6 @@
-"""The rules of the language, checked: run after tracing and after every pass when ``config.check`` is ``"debug"``."""
+"""The rules of the language, checked: run after tracing and after every pass when ``config.check``
+is ``"debug"``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from chainrule.graph.primitives import PRIMITIVES
 
 
 def verify(graph: Graph) -> None:
-    """Raise GraphError unless every value is defined once, before its use, with the type its primitive gives it."""
+    """Raise GraphError unless every value is defined once, before its use, with the type its
+    primitive gives it.
+    """
     defined: set[Value] = set()
     for value in graph.inputs:
         _define(graph, value, defined, "an input")

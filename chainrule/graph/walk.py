@@ -39,7 +39,9 @@ def live_nodes(graph: Graph) -> list[Node[Value]]:
 
 
 def rewrite(graph: Graph, rule: Rewrite, nodes: Sequence[Node[Value]] | None = None) -> Graph:
-    """A new graph in which ``rule(builder, node, new inputs)`` may replace each node's outputs; None copies it."""
+    """A new graph in which ``rule(builder, node, new inputs)`` may replace each node's outputs;
+    None copies it.
+    """
     builder = GraphBuilder(graph.name)
     mapping: dict[Value, Value] = {
         value: builder.input(value.shape, value.dtype, value.name) for value in graph.inputs

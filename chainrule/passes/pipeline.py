@@ -22,7 +22,9 @@ PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
 
 
 def optimize(graph: Graph) -> Graph:
-    """Run every pass in order; with ``config.check == "debug"`` the graph is verified before and after each."""
+    """Run every pass in order; with ``config.check == "debug"`` the graph is verified before and
+    after each.
+    """
     debug = config.check == "debug"
     if debug:
         verify(graph)

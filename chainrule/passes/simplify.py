@@ -1,7 +1,7 @@
 """Simple passes: dead code, common sub-expressions, and algebra that changes no bit of the result.
 
-Each algebra row is ``(builder, node, inputs) -> the replacing value, or None``. Nothing here assumes away NaN or infinity:
-``x * 0`` stays.
+Each algebra row is ``(builder, node, inputs) -> the replacing value, or None``. Nothing here
+assumes away NaN or infinity: ``x * 0`` stays.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ def simplify(graph: Graph) -> Graph:
     """Apply the algebra rows once, in order."""
     producers: list[Producers] = []
 
-    def rule(builder: GraphBuilder, node: Node[Value], inputs: Sequence[Value]) -> Sequence[Value] | None:
+    def rule(
+        builder: GraphBuilder, node: Node[Value], inputs: Sequence[Value]
+    ) -> Sequence[Value] | None:
         if not producers:
             producers.append(Producers(builder))
         row = ALGEBRA.get(node.primitive.name)

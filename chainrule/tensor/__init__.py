@@ -11,6 +11,19 @@ from chainrule.tensor.tensor import Tensor, Variable, tensor
 from chainrule.tensor.transforms import grad, hessian, jacobian, jvp, value_and_grad, vjp
 
 __all__ = [
-    "GradientTape", "Tensor", "Variable", "custom_gradient", "functions", "grad", "hessian", "jacobian",
-    "jit", "jvp", "random", "scope", "tensor", "value_and_grad", "vjp",
-]  # fmt: skip
+    "GradientTape",
+    "Tensor",
+    "Variable",
+    "custom_gradient",
+    "functions",
+    "grad",
+    "hessian",
+    "jacobian",
+    "jit",
+    "jvp",
+    "random",
+    "scope",
+    "tensor",
+    "value_and_grad",
+    "vjp",
+]

@@ -41,8 +41,8 @@ def matmul(x: Any, y: Any) -> Tensor:
     """Matrix products: the last two axes are matrices, the axes before them broadcast.
 
     Shapes:
-        (..., n, k) @ (..., k, m) -> (..., n, m); a vector (k,) joins as a row on the left or a column on the right,
-        and its axis is dropped from the result.
+        (..., n, k) @ (..., k, m) -> (..., n, m); a vector (k,) joins as a row on the left or a
+        column on the right, and its axis is dropped from the result.
 
     Raises:
         ShapeError: the inner lengths differ.
@@ -54,12 +54,14 @@ def matmul(x: Any, y: Any) -> Tensor:
     """
     x, y = pair(x, y)
     if x.ndim == 0 or y.ndim == 0:
-        raise ArgumentError("matmul", "a scalar is no matrix", got=f"{x.shape} @ {y.shape}", fix="use *")
+        raise ArgumentError(
+            "matmul", "a scalar is no matrix", got=f"{x.shape} @ {y.shape}", fix="use *"
+        )
     row, column = x.ndim == 1, y.ndim == 1
     result = ops.matmul(expand_dims(x, 0) if row else x, expand_dims(y, 1) if column else y)
     if row:
         result = squeeze(result, -2)
-    return squeeze(result, -1) if column else result  # type: ignore[no-any-return]
+    return squeeze(result, -1) if column else result
 
 
 def relu(x: Any) -> Tensor:
@@ -72,7 +74,8 @@ def softplus(x: Any) -> Tensor:
     """log(1 + exp(x)), elementwise, without overflow; derivative sigmoid(x)."""
     x = floating(x)
     value = maximum(x, 0) + log1p(exp(-abs(x)))
-    # The pieces meet at 0, where their own second derivatives are wrong; the whole has a smooth one.
+    # The pieces meet at 0, where their own second derivatives are wrong; the whole has a smooth
+    # one.
     return attach_gradient(value, (x,), lambda g: (g * sigmoid(x),))
 
 
@@ -88,7 +91,9 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     top = where(is_finite(top), top, 0)
     total = sum(exp(x - top), axis, keepdims=True)
     result = log(total) + top
-    return result if keepdims else squeeze(result, axis if axis is not None else tuple(range(x.ndim)))
+    return (
+        result if keepdims else squeeze(result, axis if axis is not None else tuple(range(x.ndim)))
+    )
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
@@ -109,7 +114,7 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
-    """log(softmax(x)) along an axis, exact also for improbable classes; ``origin`` as for softmax."""
+    """log(softmax(x)) along an axis, exact for improbable classes too; ``origin`` as in softmax."""
     x = floating(x)
     shifted = x - stop_gradient(max(x, axis, keepdims=True))
     result = shifted - log(sum(exp(shifted), axis, keepdims=True))
@@ -130,7 +135,9 @@ def one_hot(indices: Any, depth: int, dtype: Any = "float32") -> Tensor:
     """
     indices = as_tensor(indices)
     if indices.dtype.kind not in "iu":
-        raise ArgumentError("one_hot", "not integers", got=indices.dtype.name, expected="integer indices")
+        raise ArgumentError(
+            "one_hot", "not integers", got=indices.dtype.name, expected="integer indices"
+        )
     places = iota((depth,), 0, indices.dtype)
     return astype(expand_dims(indices, -1) == places, as_dtype(dtype))
 
@@ -150,22 +157,39 @@ def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
     result: Any = coefficients[0]
     for coefficient in coefficients[1:]:
         result = result * x + coefficient
-    return result  # type: ignore[no-any-return]
+    return result
 
 
-# M. Giles, Approximating the erfinv function (GPU Computing Gems, 2011), table 5, highest power first.
+# M. Giles, Approximating the erfinv function (GPU Computing Gems, 2011), table 5, highest power
+# first.
 _CENTRAL = (
-    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
-    -0.00125372503, -0.00417768164, 0.246640727, 1.50140941,
-)  # fmt: skip
+    2.81022636e-08,
+    3.43273939e-07,
+    -3.5233877e-06,
+    -4.39150654e-06,
+    0.00021858087,
+    -0.00125372503,
+    -0.00417768164,
+    0.246640727,
+    1.50140941,
+)
 _TAIL = (
-    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
-    -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
-)  # fmt: skip
+    -0.000200214257,
+    0.000100950558,
+    0.00134934322,
+    -0.00367342844,
+    0.00573950773,
+    -0.0076224613,
+    0.00943887047,
+    1.00167406,
+    2.83297682,
+)
 
 
 def erf_inv(x: Any) -> Tensor:
-    """The number whose erf is ``x``, elementwise, for -1 < x < 1; derivative sqrt(pi)/2 * exp(erf_inv(x)^2)."""
+    """The number whose erf is ``x``, elementwise, for -1 < x < 1; derivative sqrt(pi)/2 *
+    exp(erf_inv(x)^2).
+    """
     x = floating(x)
     w = -log((1 - x) * (1 + x))
     near = less_equal(w, 5.0)

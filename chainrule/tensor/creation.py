@@ -14,9 +14,13 @@ from chainrule.tensor.tensor import Tensor, as_tensor
 
 
 def full(shape: Shape, value: float, dtype: Any = None) -> Tensor:
-    """A tensor filled with one number; its dtype is float32 for floats, int32 for integers unless given."""
+    """A tensor filled with one number; its dtype is float32 for floats, int32 for integers unless
+    given.
+    """
     scalar = as_tensor(value)
-    return Tensor(np.full(as_shape(shape), value, scalar.dtype if dtype is None else as_dtype(dtype)))
+    return Tensor(
+        np.full(as_shape(shape), value, scalar.dtype if dtype is None else as_dtype(dtype))
+    )
 
 
 def zeros(shape: Shape, dtype: Any = "float32") -> Tensor:
@@ -46,7 +50,7 @@ def ones_like(x: Any, dtype: Any = None) -> Tensor:
 
 
 def iota(shape: Shape, axis: int, dtype: Any = "int32") -> Tensor:
-    """The position along one axis: 0, 1, 2, ...; it is computed, not stored, in compiled programs."""
+    """The position along one axis: 0, 1, 2, ...; compiled programs compute it, none store it."""
     lengths, kind = as_shape(shape), as_dtype(dtype)
     attributes = {"shape": lengths, "axis": axis % len(lengths), "dtype": kind}
     if STATE.trace is not None:

@@ -22,7 +22,8 @@ def attach_gradient(value: Tensor, inputs: tuple[Tensor, ...], pullback: Pullbac
     Args:
         value: computed from the inputs in any way; its own derivative is not used.
         inputs: the tensors to which gradients flow.
-        pullback: from the gradient of the value to one gradient an input (None for none), written with tensor
+        pullback: from the gradient of the value to one gradient an input (None for none), written
+        with tensor
             functions, so that it can be differentiated itself.
     """
     value = value._read()
@@ -39,7 +40,8 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a function its own derivative.
 
     Args:
-        function: takes tensors and returns ``(value, pullback)``, where ``pullback(g)`` takes the gradient of the
+        function: takes tensors and returns ``(value, pullback)``, where ``pullback(g)`` takes the
+        gradient of the
             value and returns one gradient an argument (a single one may stand alone).
 
     Returns:
@@ -53,8 +55,9 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
         >>> cr.grad(lambda x: 100.0 * clipped_gradient(x))(3.0).item()
         1.0
 
-    As in TensorFlow. The pullback may use the arguments and the value: both stay connected, so second derivatives are
-    those of the pullback. Variables that the function reads by itself get no gradient.
+    As in TensorFlow. The pullback may use the arguments and the value: both stay connected, so
+    second derivatives are those of the pullback. Variables that the function reads by itself get no
+    gradient.
     """
 
     def wrapped(*arguments: Any) -> Tensor:

@@ -1,4 +1,6 @@
-"""Elementwise functions under NumPy's names: inputs are promoted (``chainrule.dtypes``) and broadcast."""
+"""Elementwise functions under NumPy's names: inputs are promoted (``chainrule.dtypes``) and
+broadcast.
+"""
 
 from __future__ import annotations
 
@@ -58,11 +60,13 @@ def _numeric(x: Tensor) -> Tensor:
     return astype(x, "int32") if x.dtype == BOOL else x
 
 
-def _unary(name: str, text: str, prepare: Callable[[Any], Tensor] = floating) -> Callable[[Any], Tensor]:
+def _unary(
+    name: str, text: str, prepare: Callable[[Any], Tensor] = floating
+) -> Callable[[Any], Tensor]:
     primitive = PRIMITIVES[name]
 
     def function(x: Any) -> Tensor:
-        return bind(primitive, (prepare(x),), {})  # type: ignore[no-any-return]  # bind serves all arities
+        return bind(primitive, (prepare(x),), {})
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = text
@@ -78,7 +82,7 @@ def _binary(
         x, y = pair(x, y)
         if prepare is not None:
             x, y = prepare(x), prepare(y)
-        return bind(primitive, (x, y), {})  # type: ignore[no-any-return]  # bind serves all arities
+        return bind(primitive, (x, y), {})
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = text
@@ -101,19 +105,31 @@ round = _unary("round", "The nearest integer, halves to even, as a float; deriva
 is_finite = _unary("is_finite", "True where ``x`` is neither infinite nor NaN.")
 _sigmoid = _unary("sigmoid", "")
 negative = _unary("negative", "-x, elementwise.", lambda x: _numeric(as_tensor(x)))
-abs = _unary("abs", "The absolute value; derivative sign(x), 0 at 0.", lambda x: _numeric(as_tensor(x)))
-sign = _unary("sign", "-1, 0 or 1 by the sign of ``x``; derivative 0.", lambda x: _numeric(as_tensor(x)))
+abs = _unary(
+    "abs", "The absolute value; derivative sign(x), 0 at 0.", lambda x: _numeric(as_tensor(x))
+)
+sign = _unary(
+    "sign", "-1, 0 or 1 by the sign of ``x``; derivative 0.", lambda x: _numeric(as_tensor(x))
+)
 logical_not = _unary("logical_not", "True where ``x`` is zero or False.", lambda x: astype(x, BOOL))
-stop_gradient = _unary("stop_gradient", "``x`` as a constant: no gradient flows through it.", as_tensor)
+stop_gradient = _unary(
+    "stop_gradient", "``x`` as a constant: no gradient flows through it.", as_tensor
+)
 
 add = _binary("add", "x + y, elementwise.", _numeric)
 subtract = _binary("subtract", "x - y, elementwise.", _numeric)
 multiply = _binary("multiply", "x * y, elementwise.", _numeric)
 divide = _binary("divide", "x / y, elementwise; integers are converted to floats first.", floating)
 floor_divide = _binary("floor_divide", "floor(x / y), elementwise.", _numeric)
-remainder = _binary("remainder", "x - y * floor(x / y), elementwise; it has the sign of ``y``.", _numeric)
-maximum = _binary("maximum", "The larger of both; NaN wins; equal inputs share the gradient.", _numeric)
-minimum = _binary("minimum", "The smaller of both; NaN wins; equal inputs share the gradient.", _numeric)
+remainder = _binary(
+    "remainder", "x - y * floor(x / y), elementwise; it has the sign of ``y``.", _numeric
+)
+maximum = _binary(
+    "maximum", "The larger of both; NaN wins; equal inputs share the gradient.", _numeric
+)
+minimum = _binary(
+    "minimum", "The smaller of both; NaN wins; equal inputs share the gradient.", _numeric
+)
 equal = _binary("equal", "True where ``x`` and ``y`` are equal.")
 not_equal = _binary("not_equal", "True where ``x`` and ``y`` differ.")
 less = _binary("less", "True where ``x`` < ``y``.")
@@ -129,7 +145,8 @@ _power = _binary("power", "", floating)
 def power(x: Any, y: Any) -> Tensor:
     """``x`` to the power of ``y``, elementwise; integers are converted to floats first.
 
-    Small whole exponents (2, 3) are products: exact, fast, and differentiable everywhere to any order.
+    Small whole exponents (2, 3) are products: exact, fast, and differentiable everywhere to any
+    order.
 
     Example:
         >>> import chainrule as cr
@@ -190,8 +207,7 @@ def bitwise_not(x: Any) -> Tensor:
     x = as_tensor(x)
     if x.dtype == BOOL:
         return logical_not(x)
-    ones = np.asarray(np.iinfo(x.dtype).max if x.dtype.kind == "u" else -1, x.dtype)  # type: ignore[type-var]
-    return bitwise_xor(x, Tensor(ones))
+    return bitwise_xor(x, Tensor(np.invert(np.zeros((), x.dtype))))
 
 
 def logical_and(x: Any, y: Any) -> Tensor:
@@ -212,8 +228,8 @@ def logical_xor(x: Any, y: Any) -> Tensor:
 def where(condition: Any, x: Any, y: Any) -> Tensor:
     """``x`` where the condition holds, else ``y``; the other branch gets no gradient.
 
-    A NaN or infinity in the branch not chosen is still multiplied by 0 further back: guard the argument too, as in
-    ``where(x > 0, log(where(x > 0, x, 1)), 0)``.
+    A NaN or infinity in the branch not chosen is still multiplied by 0 further back: guard the
+    argument too, as in ``where(x > 0, log(where(x > 0, x, 1)), 0)``.
 
     Example:
         >>> import chainrule as cr
@@ -221,7 +237,7 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
         [1.0, 2.0]
     """
     x, y = pair(x, y)
-    return bind(PRIMITIVES["select"], (astype(condition, BOOL), x, y), {})  # type: ignore[no-any-return]
+    return bind(PRIMITIVES["select"], (astype(condition, BOOL), x, y), {})
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
@@ -239,7 +255,9 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
     """
     x = as_tensor(x)
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-        raise ArgumentError("clip", "low above high", got=f"{low} and {high}", expected="low <= high")
+        raise ArgumentError(
+            "clip", "low above high", got=f"{low} and {high}", expected="low <= high"
+        )
     # Strict comparisons: at the bound itself the gradient still flows, as in PyTorch.
     if low is not None:
         x, bound = pair(x, low)

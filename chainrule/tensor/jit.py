@@ -26,11 +26,18 @@ _VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "slice", "flip", "st
 class Program:
     """One traced and compiled call signature of a jitted function."""
 
-    def __init__(self, function: Callable[..., Any], arguments: list[Any], structure: tree.Structure,
-                 keywords: dict[str, Any]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: list[Any],
+        structure: tree.Structure,
+        keywords: dict[str, Any],
+    ) -> None:
         trace = Trace(getattr(function, "__name__", "function"))
         leaves = [
-            Tensor(trace.builder.input(x.shape, x.dtype, f"argument{i}")) if isinstance(x, Tensor) else x
+            Tensor(trace.builder.input(x.shape, x.dtype, f"argument{i}"))
+            if isinstance(x, Tensor)
+            else x
             for i, x in enumerate(arguments)
         ]
         STATE.trace = trace
@@ -51,8 +58,8 @@ class Program:
 
     def run(self, arrays: list[NDArray[Any]]) -> Any:
         """Run with these arrays and the variables' present values; assign what was assigned."""
-        state = [variable._tensor._payload for variable in self._variables]
-        results = self.executable.run([*arrays, *state])  # type: ignore[list-item]  # concrete outside traces
+        state = [variable._tensor.concrete("jit") for variable in self._variables]
+        results = self.executable.run([*arrays, *state])
         tensors = [
             Tensor(x.copy() if copied else x)
             for x, copied in zip(results, self._copied, strict=True)
@@ -83,7 +90,9 @@ def _views_of_inputs(graph: Graph) -> list[bool]:
 
 
 class Jitted:
-    """A function compiled by ``jit``. ``graphs`` lists what was traced; ``explain()`` says what runs."""
+    """A function compiled by ``jit``. ``graphs`` lists what was traced; ``explain()`` says what
+    runs.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
@@ -101,7 +110,8 @@ class Jitted:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         if STATE.trace is not None or STATE.tapes:
-            # Part of a larger trace, or recorded for its gradient: nothing compiled is ever differentiated.
+            # Part of a larger trace, or recorded for its gradient: nothing compiled is ever
+            # differentiated.
             return self._function(*arguments, **keywords)
         leaves, structure = tree.flatten(arguments)
         leaves = [x if _is_static(x) else as_tensor(x)._read() for x in leaves]
@@ -120,28 +130,32 @@ def _is_static(x: Any) -> bool:
     return not isinstance(x, Tensor | np.ndarray | np.generic) and not hasattr(x, "__array__")
 
 
-def _signature(leaves: list[Any], structure: tree.Structure, keywords: dict[str, Any]) -> tuple[Any, ...]:
-    parts = tuple(
-        (x.shape, x.dtype) if isinstance(x, Tensor) else (type(x), x) for x in leaves
-    )
+def _signature(
+    leaves: list[Any], structure: tree.Structure, keywords: dict[str, Any]
+) -> tuple[Any, ...]:
+    parts = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else (type(x), x) for x in leaves)
     key = (config.backend, structure, parts, tuple(sorted(keywords.items())))
     try:
         hash(key)
     except TypeError as error:
         raise StateError(
-            "jit", "an argument that is neither numbers nor hashable", got=str(error),
+            "jit",
+            "an argument that is neither numbers nor hashable",
+            got=str(error),
             fix="pass arrays or tensors positionally, settings as strings, numbers or tuples",
-        ) from error  # fmt: skip
+        ) from error
     return key
 
 
 def jit(function: Callable[..., Any]) -> Jitted:
-    """Compile a function: it is traced once per shapes and dtypes of its arguments, then its graph runs.
+    """Compile a function: it is traced once per shapes and dtypes of its arguments, then its graph
+    runs.
 
     Args:
-        function: made of tensor functions. Positional arguments may be nested lists, tuples and dictionaries of
-            tensors and arrays; Python numbers, strings, None and keyword arguments are constants of the program.
-            Variables may be read and assigned.
+        function: made of tensor functions. Positional arguments may be nested lists, tuples and
+        dictionaries of
+            tensors and arrays; Python numbers, strings, None and keyword arguments are constants of
+            the program. Variables may be read and assigned.
 
     Returns:
         A function of the same arguments that returns tensors in the same structure.

@@ -38,13 +38,14 @@ def reshape(x: Any, shape: Shape) -> Tensor:
         if lengths.count(-1) > 1 or known == 0 or x.size % known:
             raise ShapeError("reshape", "the shape does not fit", got=f"{x.shape} to {lengths}")
         lengths = tuple(x.size // known if length == -1 else length for length in lengths)
-    return ops.reshape(x, lengths)  # type: ignore[no-any-return]
+    return ops.reshape(x, lengths)
 
 
 def as_shape(shape: Shape) -> tuple[int, ...]:
     """A shape as a tuple of Python integers."""
+    lengths = shape if isinstance(shape, list | tuple) else (shape,)
     try:
-        return (operator.index(shape),) if not isinstance(shape, list | tuple) else tuple(map(operator.index, shape))
+        return tuple(map(operator.index, lengths))
     except TypeError as error:
         raise ShapeError("shape", "not a shape", got=repr(shape), expected="integers") from error
 
@@ -52,8 +53,12 @@ def as_shape(shape: Shape) -> tuple[int, ...]:
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     """``x`` with its axes in another order, reversed by default."""
     x = as_tensor(x)
-    order = range(x.ndim)[::-1] if axes is None else [normalize_axis("transpose", a, x.ndim) for a in axes]
-    return ops.transpose(x, order)  # type: ignore[no-any-return]
+    order = (
+        range(x.ndim)[::-1]
+        if axes is None
+        else [normalize_axis("transpose", a, x.ndim) for a in axes]
+    )
+    return ops.transpose(x, order)
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
@@ -83,7 +88,9 @@ def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
         named = (axis,) if isinstance(axis, int) else axis
         dropped = [normalize_axis("squeeze", a, x.ndim) for a in named]
         if any(x.shape[a] != 1 for a in dropped):
-            raise ShapeError("squeeze", "an axis is longer than 1", got=x.shape, expected=f"1 on axis {axis}")
+            raise ShapeError(
+                "squeeze", "an axis is longer than 1", got=x.shape, expected=f"1 on axis {axis}"
+            )
     return reshape(x, tuple(n for a, n in enumerate(x.shape) if a not in dropped))
 
 
@@ -96,7 +103,7 @@ def expand_dims(x: Any, axis: int) -> Tensor:
 
 def broadcast_to(x: Any, shape: Shape) -> Tensor:
     """``x`` repeated to a shape by NumPy's broadcasting."""
-    return ops.broadcast_to(as_tensor(x), as_shape(shape))  # type: ignore[no-any-return]
+    return ops.broadcast_to(as_tensor(x), as_shape(shape))
 
 
 def concatenate(inputs: Sequence[Any], axis: int = 0) -> Tensor:
@@ -110,7 +117,7 @@ def concatenate(inputs: Sequence[Any], axis: int = 0) -> Tensor:
         raise ShapeError("concatenate", "nothing to join", got="no inputs", expected="at least one")
     dtype = promote(*[x.dtype for x in parts])
     axis = normalize_axis("concatenate", axis, parts[0].ndim)
-    return ops.concatenate([astype(x, dtype) for x in parts], axis)  # type: ignore[no-any-return]
+    return ops.concatenate([astype(x, dtype) for x in parts], axis)
 
 
 def stack(inputs: Sequence[Any], axis: int = 0) -> Tensor:
@@ -124,7 +131,12 @@ def split(x: Any, sections: int, axis: int = 0) -> list[Tensor]:
     axis = normalize_axis("split", axis, x.ndim)
     length, rest = divmod(x.shape[axis], sections)
     if rest:
-        raise ShapeError("split", "parts would not be equal", got=x.shape[axis], expected=f"a multiple of {sections}")
+        raise ShapeError(
+            "split",
+            "parts would not be equal",
+            got=x.shape[axis],
+            expected=f"a multiple of {sections}",
+        )
     before = (slice(None),) * axis
     return [x[(*before, slice(i * length, (i + 1) * length))] for i in range(sections)]
 
@@ -139,23 +151,26 @@ def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0) -> Tensor:
     """
     x = as_tensor(x)
     if len(widths) != x.ndim:
-        raise ShapeError("pad", "wrong number of widths", got=len(widths), expected=f"{x.ndim}, one pair an axis")
+        raise ShapeError(
+            "pad", "wrong number of widths", got=len(widths), expected=f"{x.ndim}, one pair an axis"
+        )
     low, high = [w[0] for w in widths], [w[1] for w in widths]
-    return ops.pad(x, low, high, [0] * x.ndim, value)  # type: ignore[no-any-return]
+    return ops.pad(x, low, high, [0] * x.ndim, value)
 
 
 def flip(x: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """``x`` in reverse order along an axis, several, or all."""
     x = as_tensor(x)
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    return ops.flip(x, sorted(normalize_axis("flip", a, x.ndim) for a in axes))  # type: ignore[no-any-return]
+    return ops.flip(x, sorted(normalize_axis("flip", a, x.ndim) for a in axes))
 
 
 def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
     """The slices of ``x`` at these indices of an axis; negative ones count from its end.
 
     Shapes:
-        (..., n, ...) at indices (i...) -> (..., i..., ...): the axis is replaced by the indices' axes.
+        (..., n, ...) at indices (i...) -> (..., i..., ...): the axis is replaced by the indices'
+        axes.
 
     Raises:
         ArgumentError: an index outside the axis.
@@ -166,7 +181,7 @@ def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
         [30.0, 10.0]
     """
     x, indices = as_tensor(x), _as_indices(indices)
-    return ops.take(x, indices, normalize_axis("take", axis, x.ndim))  # type: ignore[no-any-return]
+    return ops.take(x, indices, normalize_axis("take", axis, x.ndim))
 
 
 def scatter_add(x: Any, indices: Any, updates: Any, axis: int = 0) -> Tensor:
@@ -174,7 +189,7 @@ def scatter_add(x: Any, indices: Any, updates: Any, axis: int = 0) -> Tensor:
     x = as_tensor(x)
     updates = astype(as_tensor(updates, x.dtype), x.dtype)
     axis = normalize_axis("scatter_add", axis, x.ndim)
-    return ops.scatter_add(x, _as_indices(indices), updates, axis)  # type: ignore[no-any-return]
+    return ops.scatter_add(x, _as_indices(indices), updates, axis)
 
 
 def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
@@ -187,7 +202,9 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
     axis = normalize_axis("take_along_axis", axis, x.ndim)
     expected = (*x.shape[:axis], *indices.shape[axis : axis + 1], *x.shape[axis + 1 :])
     if indices.shape != expected:
-        raise ShapeError("take_along_axis", "wrong shape of indices", got=indices.shape, expected=expected)
+        raise ShapeError(
+            "take_along_axis", "wrong shape of indices", got=indices.shape, expected=expected
+        )
     moved = moveaxis(x, axis, -1)
     places = astype(moveaxis(indices, axis, -1), INT64)
     length = moved.shape[-1]
@@ -200,7 +217,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
 def argsort(x: Any, axis: int = -1) -> Tensor:
     """The order that sorts ``x`` along an axis, equal elements in their old order; int64."""
     x = as_tensor(x)
-    return ops.argsort(x, normalize_axis("argsort", axis, x.ndim))  # type: ignore[no-any-return]
+    return ops.argsort(x, normalize_axis("argsort", axis, x.ndim))
 
 
 def sort(x: Any, axis: int = -1) -> Tensor:
@@ -223,7 +240,9 @@ def _as_indices(indices: Any) -> Tensor:
     if indices.dtype.kind not in "iu" and indices.size == 0:
         return astype(indices, INT64)
     if indices.dtype.kind not in "iu":
-        raise DTypeError("index", "not integers", got=indices.dtype.name, expected="integer indices")
+        raise DTypeError(
+            "index", "not integers", got=indices.dtype.name, expected="integer indices"
+        )
     return indices
 
 
@@ -231,7 +250,8 @@ def _as_indices(indices: Any) -> Tensor:
 
 
 def getitem(x: Any, index: Any) -> Tensor:
-    """``x[index]`` by NumPy's rules: integers, slices, ``...``, ``None``, integer arrays, a concrete boolean mask.
+    """``x[index]`` by NumPy's rules: integers, slices, ``...``, ``None``, integer arrays, a
+    concrete boolean mask.
 
     Integer arrays must stand side by side; a mask must be concrete, since it decides the shape.
     """
@@ -269,7 +289,9 @@ def _expand_ellipsis(items: list[Any], rank: int) -> list[Any]:
 
 
 def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
-    """Slices, integers and new axes; returns for each axis left the integer array that indexes it, if one does."""
+    """Slices, integers and new axes; returns for each axis left the integer array that indexes it,
+    if one does.
+    """
     start, stop, step, reverse = [], [], [], []
     shape: list[int] = []
     kinds: list[Tensor | None] = []
@@ -292,7 +314,9 @@ def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[Tensor | None]]:
         elif -length <= scalar < length:
             first, last = scalar % length, scalar % length + 1
         else:
-            raise ArgumentError("index", "out of range", got=scalar, expected=f"{-length} to {length - 1}")
+            raise ArgumentError(
+                "index", "out of range", got=scalar, expected=f"{-length} to {length - 1}"
+            )
         start.append(first)
         stop.append(last)
         step.append(stride)
@@ -324,7 +348,10 @@ def _scalar_index(item: Any) -> int | None:
         return operator.index(item)
     except TypeError as error:
         raise DTypeError(
-            "index", "not an index", got=type(item).__name__, expected="integers, slices, None, ... or arrays"
+            "index",
+            "not an index",
+            got=type(item).__name__,
+            expected="integers, slices, None, ... or arrays",
         ) from error
 
 
@@ -335,9 +362,12 @@ def _advanced(x: Tensor, kinds: list[Tensor | None]) -> Tensor:
     first, last = axes[0], axes[-1]
     if last - first + 1 != len(axes):
         raise ArgumentError(
-            "index", "integer arrays with other indices between them", got=f"axes {axes}",
-            expected="neighbouring axes", fix="transpose first, or index twice",
-        )  # fmt: skip
+            "index",
+            "integer arrays with other indices between them",
+            got=f"axes {axes}",
+            expected="neighbouring axes",
+            fix="transpose first, or index twice",
+        )
     if len(axes) == 1:
         return take(x, kinds[first], first)
     flat: Any = 0
@@ -348,7 +378,9 @@ def _advanced(x: Tensor, kinds: list[Tensor | None]) -> Tensor:
         if not places.is_traced and places.size:
             values = places.concrete("index")
             if values.min() < 0 or values.max() >= length:
-                raise ArgumentError("index", "out of range", got=values.max(), expected=f"below {length}")
+                raise ArgumentError(
+                    "index", "out of range", got=values.max(), expected=f"below {length}"
+                )
         flat = add(multiply(flat, length), places)
     merged = (*x.shape[:first], int(np.prod(x.shape[first : last + 1])), *x.shape[last + 1 :])
     return take(reshape(x, merged), flat, first)

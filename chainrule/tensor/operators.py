@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-# The functions are made of tensors and tensors have them as methods: a cycle that the package's __init__ opens by
+# The functions are made of tensors and tensors have them as methods: a cycle that the package's
+# __init__ opens by
 # importing the functions first.
 import chainrule.tensor.functions as functions
 
@@ -122,6 +123,9 @@ class TensorOperators:
     def __rshift__(self, other: Any) -> Tensor:
         return functions.right_shift(self, other)
 
+    def __hash__(self) -> int:
+        return id(self)
+
     def __invert__(self) -> Tensor:
         return functions.bitwise_not(self)
 
@@ -131,7 +135,7 @@ class TensorOperators:
     # ---- methods
 
     @property
-    def T(self) -> Tensor:
+    def T(self) -> Tensor:  # noqa: N802  # NumPy's name
         """The axes in reverse order."""
         return functions.transpose(self)
 

@@ -1,7 +1,8 @@
-"""Random numbers from keys: Threefry-2x32 written with the integer primitives, the same on every back end.
+"""Random numbers from keys: Threefry-2x32 written with the integer primitives, the same on every
+back end.
 
-A key is two uint32 numbers. The same key gives the same numbers; ``split`` makes independent keys. ``Generator`` keeps a
-key in a variable and hands out new ones.
+A key is two uint32 numbers. The same key gives the same numbers; ``split`` makes independent keys.
+``Generator`` keeps a key in a variable and hands out new ones.
 
 Reference: Salmon, Moraes, Dror, Shaw, Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
 """
@@ -9,6 +10,7 @@ Reference: Salmon, Moraes, Dror, Shaw, Parallel random numbers: as easy as 1, 2,
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -36,8 +38,10 @@ def key(seed: int) -> Tensor:
         >>> cr.random.key(7).tolist()
         [0, 7]
     """
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
-        raise ArgumentError("random.key", "not a seed", got=repr(seed), expected="an integer from 0 to 2**64 - 1")
+    if isinstance(seed, bool) or not 0 <= operator.index(seed) < 2**64:
+        raise ArgumentError(
+            "random.key", "not a seed", got=repr(seed), expected="an integer from 0 to 2**64 - 1"
+        )
     return Tensor(np.array([int(seed) >> 32, int(seed) & 0xFFFFFFFF], np.uint32))
 
 
@@ -50,7 +54,9 @@ def _rotate(x: Tensor, distance: int) -> Tensor:
 
 
 def threefry(key: Tensor, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
-    """Twenty rounds of Threefry-2x32: two uint32 counters of any shape to two uint32 random numbers."""
+    """Twenty rounds of Threefry-2x32: two uint32 counters of any shape to two uint32 random
+    numbers.
+    """
     first, second = key[0], key[1]
     schedule = (first, second, first ^ second ^ _constant(_PARITY))
     x0, x1 = x0 + schedule[0], x1 + schedule[1]
@@ -67,9 +73,12 @@ def _checked(key: Any) -> Tensor:
     key = as_tensor(key)
     if key.shape != (2,) or key.dtype != UINT32:
         raise DTypeError(
-            "random", "not a key", got=f"{key.dtype.name}{list(key.shape)}", expected="uint32[2]",
+            "random",
+            "not a key",
+            got=f"{key.dtype.name}{list(key.shape)}",
+            expected="uint32[2]",
             fix="make one with random.key(seed)",
-        )  # fmt: skip
+        )
     return key
 
 
@@ -99,7 +108,9 @@ def fold_in(key: Any, number: int) -> Tensor:
     return stack([x0, x1])
 
 
-def uniform(key: Any, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: Any = "float32") -> Tensor:
+def uniform(
+    key: Any, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: Any = "float32"
+) -> Tensor:
     """Numbers evenly spread over low <= x < high.
 
     Args:
@@ -119,13 +130,17 @@ def uniform(key: Any, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: 
     if low == 0.0 and high == 1.0:
         return unit
     # Rounding may reach the upper end itself.
-    return clip(unit * (high - low) + low, None, float(np.nextafter(dtype.type(high), dtype.type(low))))
+    return clip(
+        unit * (high - low) + low, None, float(np.nextafter(dtype.type(high), dtype.type(low)))
+    )
 
 
 def _floating(dtype: Any) -> np.dtype[Any]:
     result = as_dtype(dtype)
     if result.kind != "f":
-        raise DTypeError("random", "not a floating dtype", got=result.name, expected="float32 or float64")
+        raise DTypeError(
+            "random", "not a floating dtype", got=result.name, expected="float32 or float64"
+        )
     return result
 
 
@@ -139,7 +154,9 @@ def _unit(key: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
     return reshape(astype(bits(key, count) >> _constant(8), dtype) * (1.0 / 16777216.0), shape)
 
 
-def normal(key: Any, shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32") -> Tensor:
+def normal(
+    key: Any, shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32"
+) -> Tensor:
     """Normally distributed numbers (Box and Muller, 1958).
 
     Args:
@@ -162,7 +179,9 @@ def normal(key: Any, shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype
 def truncated_normal(
     key: Any, shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32"
 ) -> Tensor:
-    """Normally distributed numbers no further than two standard deviations from the mean (by the inverse of erf)."""
+    """Normally distributed numbers no further than two standard deviations from the mean (by the
+    inverse of erf).
+    """
     limit = math.erf(2.0 / math.sqrt(2.0))
     unit = uniform(key, shape, -limit, limit, dtype)
     return clip(erf_inv(unit) * math.sqrt(2.0), -2.0, 2.0) * stddev + mean
@@ -185,7 +204,8 @@ def randint(key: Any, shape: Shape, low: int, high: int) -> Tensor:
 def permutation(key: Any, n: int) -> Tensor:
     """The numbers 0 to n - 1 in random order, int64."""
     words = bits(key, 2 * n)
-    # 64 random bits a number: ties practically do not occur, and would only keep two neighbours in order.
+    # 64 random bits a number: ties practically do not occur, and would only keep two neighbours in
+    # order.
     return argsort((astype(words[:n], INT64) << 31) ^ astype(words[n:], INT64))
 
 

@@ -24,7 +24,7 @@ def normalize_axes(where: str, axis: Axis, rank: int) -> tuple[int, ...]:
 def _reduce(operation: Any, name: str, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
     axes = normalize_axes(name, axis, x.ndim)
     result = operation(x, axes)
-    return ops.keep_axes(result, axes, x.shape) if keepdims else result  # type: ignore[no-any-return]
+    return ops.keep_axes(result, axes, x.shape) if keepdims else result
 
 
 def _countable(x: Any) -> Tensor:
@@ -44,7 +44,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The product over axes, all by default; first derivatives are right also where factors are 0."""
+    """The product over axes, all by default; its first derivative is right at zeros too."""
     return _reduce(ops.reduce_product, "prod", _countable(x), axis, keepdims)
 
 
@@ -90,16 +90,16 @@ def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def argmax(x: Any, axis: int = -1) -> Tensor:
     """The index of the first largest element along an axis, int64."""
     x = as_tensor(x)
-    return ops.argmax(x, normalize_axis("argmax", axis, x.ndim))  # type: ignore[no-any-return]
+    return ops.argmax(x, normalize_axis("argmax", axis, x.ndim))
 
 
 def argmin(x: Any, axis: int = -1) -> Tensor:
     """The index of the first smallest element along an axis, int64."""
     x = as_tensor(x)
-    return ops.argmin(x, normalize_axis("argmin", axis, x.ndim))  # type: ignore[no-any-return]
+    return ops.argmin(x, normalize_axis("argmin", axis, x.ndim))
 
 
 def cumsum(x: Any, axis: int = -1) -> Tensor:
     """Running sums along an axis."""
     x = _countable(x)
-    return ops.cumulative_sum(x, normalize_axis("cumsum", axis, x.ndim))  # type: ignore[no-any-return]
+    return ops.cumulative_sum(x, normalize_axis("cumsum", axis, x.ndim))

@@ -19,8 +19,9 @@ from chainrule.tensor.tensor import Tensor, Variable, as_tensor
 class GradientTape:
     """Record operations inside a ``with`` block and differentiate them.
 
-    Trainable variables that are read inside are watched by themselves; other tensors after ``watch``. Tapes nest: the
-    gradient that an inner tape computes is recorded by the outer one, which gives gradients of gradients.
+    Trainable variables that are read inside are watched by themselves; other tensors after
+    ``watch``. Tapes nest: the gradient that an inner tape computes is recorded by the outer one,
+    which gives gradients of gradients.
 
     Args:
         persistent: keep the record, so that ``gradient`` may be called more than once.
@@ -35,8 +36,8 @@ class GradientTape:
         >>> tape.gradient(y, x).item()
         6.0
 
-    As in TensorFlow, except that ``gradient`` of a target that is not recorded raises when nothing at all was recorded
-    on the tape.
+    As in TensorFlow, except that ``gradient`` of a target that is not recorded raises when nothing
+    at all was recorded on the tape.
     """
 
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
@@ -69,10 +70,12 @@ class GradientTape:
         for x in tree.flatten(tensors)[0]:
             if not isinstance(x, Tensor) or x.dtype.kind != "f":
                 raise DTypeError(
-                    "GradientTape.watch", "cannot be differentiated",
+                    "GradientTape.watch",
+                    "cannot be differentiated",
                     got=x.dtype.name if isinstance(x, Tensor) else type(x).__name__,
-                    expected="a floating tensor", fix="make one with cr.tensor(x, dtype='float32')",
-                )  # fmt: skip
+                    expected="a floating tensor",
+                    fix="make one with cr.tensor(x, dtype='float32')",
+                )
             if isinstance(x, Variable):
                 self._note(x, x._read())
             else:
@@ -106,11 +109,12 @@ class GradientTape:
         Args:
             target: a tensor, or a nested structure of tensors whose gradients add up.
             sources: a tensor or variable, or a nested structure of them.
-            output_gradients: what flows into the target, of its structure and shapes; ones by default.
+            output_gradients: what flows into the target, of its structure and shapes; ones by
+            default.
 
         Returns:
-            A structure like ``sources`` of gradients in the sources' shapes; None where the target does not depend on
-            a source.
+            A structure like ``sources`` of gradients in the sources' shapes; None where the target
+            does not depend on a source.
 
         Raises:
             StateError: a second call on a tape that is not persistent.
@@ -118,12 +122,15 @@ class GradientTape:
         """
         if self._used and not self._persistent:
             raise StateError(
-                "GradientTape.gradient", "called twice",
+                "GradientTape.gradient",
+                "called twice",
                 fix="create the tape with GradientTape(persistent=True)",
-            )  # fmt: skip
+            )
         self._used = True
         targets = [self._target(x) for x in tree.flatten(target)[0]]
-        given = [output_gradients] if isinstance(target, Tensor) else tree.flatten(output_gradients)[0]
+        given = (
+            [output_gradients] if isinstance(target, Tensor) else tree.flatten(output_gradients)[0]
+        )
         pairs = self._seeds(targets, None if output_gradients is None else given)
         leaves, structure = tree.flatten(sources)
         expanded = [self._tensors_of(source) for source in leaves]
@@ -142,15 +149,17 @@ class GradientTape:
     def _target(self, x: Any) -> Tensor:
         if not isinstance(x, Tensor) or x.dtype.kind != "f":
             raise GradientError(
-                "GradientTape.gradient", "the target has no gradient",
+                "GradientTape.gradient",
+                "the target has no gradient",
                 got=x.dtype.name if isinstance(x, Tensor) else type(x).__name__,
                 expected="a floating tensor computed inside the tape",
-            )  # fmt: skip
+            )
         if not self._known:
             raise GradientError(
-                "GradientTape.gradient", "nothing was recorded",
-                fix="compute the target inside the with block, and watch tensors that are not variables",
-            )  # fmt: skip
+                "GradientTape.gradient",
+                "nothing was recorded",
+                fix="compute the target in the with block, and watch tensors that are no variables",
+            )
         return x._read()
 
     def _seeds(self, targets: list[Tensor], given: list[Any] | None) -> list[tuple[Tensor, Tensor]]:
@@ -161,7 +170,10 @@ class GradientTape:
         for g, x in zip(one, targets, strict=True):
             if g.shape != x.shape:
                 raise ShapeError(
-                    "GradientTape.gradient", "wrong shape of output_gradients", got=g.shape, expected=x.shape
+                    "GradientTape.gradient",
+                    "wrong shape of output_gradients",
+                    got=g.shape,
+                    expected=x.shape,
                 )
         return [(x, g.astype(x.dtype)._read()) for x, g in zip(targets, one, strict=True)]
 
@@ -170,15 +182,18 @@ class GradientTape:
             return self._reads.get(id(source), [])
         if not isinstance(source, Tensor):
             raise DTypeError(
-                "GradientTape.gradient", "not a source", got=type(source).__name__,
+                "GradientTape.gradient",
+                "not a source",
+                got=type(source).__name__,
                 expected="a tensor or variable",
-            )  # fmt: skip
+            )
         return [source]
 
 
 def _ones_like(x: Tensor) -> Tensor:
     if STATE.trace is None:
         return Tensor(np.ones(x.shape, x.dtype))
-    # A value of the graph, so that what is computed from it is written down and not stored as a large constant.
+    # A value of the graph, so that what is computed from it is written down and not stored as a
+    # large constant.
     one = Tensor(STATE.trace.builder.constant(np.ones((), x.dtype)))
-    return ops.broadcast_to(one, x.shape)  # type: ignore[no-any-return]
+    return ops.broadcast_to(one, x.shape)

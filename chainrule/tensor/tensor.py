@@ -23,14 +23,15 @@ Origin = tuple[str, "Tensor"]
 class Tensor(TensorOperators, Operand):
     """An immutable array of numbers.
 
-    A tensor is concrete (it holds a NumPy array, and every operation runs at once), or traced (inside ``jit`` it stands
-    for a value of the graph being written). Python operators, NumPy's indexing and the functions of
-    ``chainrule`` apply to both.
+    A tensor is concrete (it holds a NumPy array, and every operation runs at once), or traced
+    (inside ``jit`` it stands for a value of the graph being written). Python operators, NumPy's
+    indexing and the functions of ``chainrule`` apply to both.
 
     Attributes:
         shape: tuple of int.
         dtype: numpy.dtype, one of ``chainrule.dtypes.DTYPES``.
-        origin: ``("softmax", x)`` when this is ``softmax(x)`` (or sigmoid, log_softmax), so that losses can work from
+        origin: ``("softmax", x)`` when this is ``softmax(x)`` (or sigmoid, log_softmax), so that
+        losses can work from
             ``x``, where they are safe; else None.
 
     Example:
@@ -72,11 +73,12 @@ class Tensor(TensorOperators, Operand):
         payload = self._read()._payload
         if isinstance(payload, Value):
             raise StateError(
-                "jit", f"{purpose} needs the numbers of a tensor that is being traced",
+                "jit",
+                f"{purpose} needs the numbers of a tensor that is being traced",
                 got=f"a traced {ValueType(self.shape, self.dtype)}",
                 fix="use chainrule functions such as where() instead of Python if, "
                 "or call the function without jit",
-            )  # fmt: skip
+            )
         return payload
 
     def numpy(self) -> NDArray[Any]:
@@ -109,15 +111,20 @@ class Tensor(TensorOperators, Operand):
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
-            raise DTypeError("index", "not an integer", got=self.dtype.name, expected="an integer tensor")
+            raise DTypeError(
+                "index", "not an integer", got=self.dtype.name, expected="an integer tensor"
+            )
         return int(self.item())
 
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ShapeError(
-                "bool", "more than one truth value", got=self.shape, expected="one element",
+                "bool",
+                "more than one truth value",
+                got=self.shape,
+                expected="one element",
                 fix="use .any() or .all()",
-            )  # fmt: skip
+            )
         return bool(self.concrete("if").item())
 
     def __len__(self) -> int:
@@ -127,9 +134,6 @@ class Tensor(TensorOperators, Operand):
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def __repr__(self) -> str:
         payload = self._read()._payload
@@ -156,7 +160,8 @@ class Variable(Tensor):
     Attributes:
         path: where a model holds it, such as ``dense1/kernel``.
         regularizer: a function of the variable that adds a penalty to the loss, or None.
-        constraint: a function that maps the variable to the values it may have after an update, or None.
+        constraint: a function that maps the variable to the values it may have after an update, or
+        None.
 
     Example:
         >>> import chainrule as cr
@@ -174,9 +179,11 @@ class Variable(Tensor):
         first = tensor(value, dtype)
         if first.is_traced:
             raise StateError(
-                f"variable {name!r}", "created from a traced value", expected="numbers",
-                fix="create variables before jit runs, or from values that do not depend on its inputs",
-            )  # fmt: skip
+                f"variable {name!r}",
+                "created from a traced value",
+                expected="numbers",
+                fix="create variables before jit runs, or from values that its inputs do not change",
+            )
         self._tensor = first
         self.shape = first.shape
         self.dtype = first.dtype
@@ -207,7 +214,9 @@ class Variable(Tensor):
         """
         new = as_tensor(value, self.dtype)
         if new.shape != self.shape:
-            raise ShapeError(f"variable {self.path!r}", "wrong shape", got=new.shape, expected=self.shape)
+            raise ShapeError(
+                f"variable {self.path!r}", "wrong shape", got=new.shape, expected=self.shape
+            )
         if new.dtype != self.dtype:
             new = new.astype(self.dtype)
         new = new._read()
@@ -245,7 +254,9 @@ def _rebuild_variable(
 
 
 def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) -> Any:
-    """Apply a primitive to tensors: into the trace when an input is traced, at once otherwise; then record it."""
+    """Apply a primitive to tensors: into the trace when an input is traced, at once otherwise; then
+    record it.
+    """
     state = STATE
     tensors = tuple([x if type(x) is Tensor else x._read() for x in inputs])
     for x in tensors:
@@ -263,13 +274,17 @@ def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) 
     return output
 
 
-def _bind_traced(primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes) -> Tensor:
+def _bind_traced(
+    primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes
+) -> Tensor:
     trace = STATE.trace
     if trace is None:
         raise StateError(
-            primitive.name, "a traced tensor outside jit", got=repr(tensors[0]),
+            primitive.name,
+            "a traced tensor outside jit",
+            got=repr(tensors[0]),
             fix="return it from the jitted function instead of storing it",
-        )  # fmt: skip
+        )
     return trace.append(primitive, tensors, attributes, STATE.scope)
 
 
@@ -284,7 +299,9 @@ def _bind_concrete(
     except Exception as error:
         # The type rule knows what is wrong with shapes and dtypes, and says it in our words.
         primitive.output_types(tuple(ValueType(x.shape, x.dtype) for x in tensors), attributes)
-        raise GraphError(STATE.scope or primitive.name, f"{primitive.name} failed: {error}") from error
+        raise GraphError(
+            STATE.scope or primitive.name, f"{primitive.name} failed: {error}"
+        ) from error
     return Tensor(result if type(result) is np.ndarray else np.asarray(result))
 
 
@@ -293,7 +310,8 @@ def tensor(value: Any, dtype: Any = None) -> Tensor:
 
     Args:
         value: number, nested lists of numbers, NumPy array, tensor, or anything with ``__array__``.
-        dtype: the dtype wanted; by default arrays keep theirs, Python floats become float32, ints int32.
+        dtype: the dtype wanted; by default arrays keep theirs, Python floats become float32, ints
+        int32.
 
     Returns:
         A tensor; a tensor of that dtype is returned as it is.
@@ -316,10 +334,14 @@ def tensor(value: Any, dtype: Any = None) -> Tensor:
 
 
 def as_tensor(value: Any, like: np.dtype[Any] | None = None) -> Tensor:
-    """A tensor that may share memory with an array; Python scalars take the dtype ``like`` (see ``chainrule.dtypes``)."""
+    """A tensor that may share memory with an array; Python scalars take the dtype ``like`` (see
+    ``chainrule.dtypes``).
+    """
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, bool | int | float) and not (like is None and isinstance(value, np.generic)):
+    if isinstance(value, bool | int | float) and not (
+        like is None and isinstance(value, np.generic)
+    ):
         try:
             return Tensor(np.asarray(value, scalar_dtype(value, like)))
         except OverflowError:
@@ -330,7 +352,9 @@ def as_tensor(value: Any, like: np.dtype[Any] | None = None) -> Tensor:
         return _from_sequence(value)
     if hasattr(value, "__array__"):
         return Tensor(convert_array(np.asarray(value)))
-    raise DTypeError("tensor", "not numbers", got=type(value).__name__, expected="numbers, lists or arrays")
+    raise DTypeError(
+        "tensor", "not numbers", got=type(value).__name__, expected="numbers, lists or arrays"
+    )
 
 
 def _from_sequence(value: Any) -> Tensor:
@@ -349,7 +373,9 @@ def _from_sequence(value: Any) -> Tensor:
     if not any(isinstance(x, np.ndarray | np.generic) for x in flat):
         # Python numbers: the library's default dtypes, not NumPy's.
         small = array.dtype.kind == "i" and (array.size == 0 or np.abs(array).max() < 2**31)
-        array = array.astype("float32" if array.dtype.kind == "f" else "int32" if small else array.dtype)
+        array = array.astype(
+            "float32" if array.dtype.kind == "f" else "int32" if small else array.dtype
+        )
     return Tensor(convert_array(array))
 
 

@@ -26,7 +26,8 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Call
         argnums: the position of the argument to differentiate by, or several.
 
     Returns:
-        A function of the same arguments; it returns a gradient of the argument's structure, or a tuple for several.
+        A function of the same arguments; it returns a gradient of the argument's structure, or a
+        tuple for several.
 
     Raises:
         GradientError: the function's result is not a floating scalar.
@@ -73,10 +74,14 @@ def value_and_grad(
             value = result[0] if has_aux else result
             if not isinstance(value, Tensor) or value.shape != () or value.dtype.kind != "f":
                 raise GradientError(
-                    "grad", "the function does not return a floating scalar",
-                    got=f"{value.dtype.name}{list(value.shape)}" if isinstance(value, Tensor) else repr(value),
-                    expected="a rank-0 float tensor", fix="reduce it, for example with .sum() or .mean()",
-                )  # fmt: skip
+                    "grad",
+                    "the function does not return a floating scalar",
+                    got=f"{value.dtype.name}{list(value.shape)}"
+                    if isinstance(value, Tensor)
+                    else repr(value),
+                    expected="a rank-0 float tensor",
+                    fix="reduce it, for example with .sum() or .mean()",
+                )
         return result, _filled(tape.gradient(value, sources), sources)
 
     return value_and_gradient
@@ -86,7 +91,8 @@ def vjp(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Callable[..
     """The value, and the function from a gradient of the value to the gradients of the arguments.
 
     Returns:
-        ``(value, pullback)``; ``pullback(g)`` is a tuple of one gradient an argument: g times the Jacobian.
+        ``(value, pullback)``; ``pullback(g)`` is a tuple of one gradient an argument: g times the
+        Jacobian.
 
     Example:
         >>> import chainrule as cr
@@ -105,11 +111,14 @@ def vjp(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Callable[..
     return value, pullback
 
 
-def jvp(function: Callable[..., Any], arguments: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    """Forward mode: the value, and its derivative in the direction of the tangents (the Jacobian times them).
+def jvp(
+    function: Callable[..., Any], arguments: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Any, Any]:
+    """Forward mode: the value, and its derivative in the direction of the tangents (the Jacobian
+    times them).
 
-    Reverse mode applied twice: the pullback is linear in what flows in, and its own derivative by that is the
-    Jacobian.
+    Reverse mode applied twice: the pullback is linear in what flows in, and its own derivative by
+    that is the Jacobian.
 
     Args:
         function: of one tensor value.
@@ -144,7 +153,8 @@ def jacobian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., An
     """The function that computes all first derivatives of a tensor function.
 
     Shapes:
-        value (m...), argument (n...) -> (m..., n...); one backward pass for each element of the value.
+        value (m...), argument (n...) -> (m..., n...); one backward pass for each element of the
+        value.
 
     Example:
         >>> import chainrule as cr
@@ -183,14 +193,18 @@ def hessian(function: Callable[..., Any], argnums: int = 0) -> Callable[..., Any
     return jacobian(grad(function, argnums), argnums)
 
 
-def _watched(tape: GradientTape, arguments: Sequence[Any], argnums: int | Sequence[int]) -> tuple[list[Any], Any]:
+def _watched(
+    tape: GradientTape, arguments: Sequence[Any], argnums: int | Sequence[int]
+) -> tuple[list[Any], Any]:
     """The arguments with those to differentiate replaced by fresh tensors that the tape follows."""
     single = isinstance(argnums, int)
     chosen = [argnums] if isinstance(argnums, int) else list(argnums)
     inputs = list(arguments)
     for position in chosen:
         if not -len(inputs) <= position < len(inputs):
-            raise GradientError("grad", "no such argument", got=position, expected=f"below {len(inputs)}")
+            raise GradientError(
+                "grad", "no such argument", got=position, expected=f"below {len(inputs)}"
+            )
         inputs[position] = tree.map_leaves(lambda x: _fresh(tape, x), _as_leaves(inputs[position]))
     sources = tuple(inputs[position] for position in chosen)
     return inputs, sources[0] if single else sources
@@ -199,7 +213,9 @@ def _watched(tape: GradientTape, arguments: Sequence[Any], argnums: int | Sequen
 def _as_leaves(argument: Any) -> Any:
     """A list of plain numbers is one tensor; containers of tensors and arrays stay containers."""
     leaves, _ = tree.flatten(argument)
-    plain = isinstance(argument, list) and all(isinstance(leaf, bool | int | float) for leaf in leaves)
+    plain = isinstance(argument, list) and all(
+        isinstance(leaf, bool | int | float) for leaf in leaves
+    )
     return as_tensor(argument) if plain else argument
 
 
@@ -207,9 +223,12 @@ def _fresh(tape: GradientTape, x: Any) -> Tensor:
     x = as_tensor(x)
     if x.dtype.kind != "f":
         raise DTypeError(
-            "grad", "cannot be differentiated", got=x.dtype.name, expected="a floating argument",
+            "grad",
+            "cannot be differentiated",
+            got=x.dtype.name,
+            expected="a floating argument",
             fix="pass floats, or name another argument with argnums",
-        )  # fmt: skip
+        )
     # Another identity than x: a function that also reads x from outside treats that as a constant.
     result: Tensor = bind(_RESHAPE, (x,), {"shape": x.shape})
     tape.watch(result)

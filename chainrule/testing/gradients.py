@@ -27,9 +27,9 @@ def check_gradients(
 ) -> None:
     """Compare a function's derivatives with differences of its values, in float64.
 
-    For random v and w of the shapes of input and output, ``w . J v`` is computed by reverse mode, by forward mode, and
-    by the central difference ``w . (f(x + t v) - f(x - t v)) / 2t`` (of fourth order). For order 2 the same is done
-    to the function that reverse mode made.
+    For random v and w of the shapes of input and output, ``w . J v`` is computed by reverse mode,
+    by forward mode, and by the central difference ``w . (f(x + t v) - f(x - t v)) / 2t`` (of fourth
+    order). For order 2 the same is done to the function that reverse mode made.
 
     Args:
         function: of the inputs; returns a tensor or a nested structure of tensors.
@@ -119,7 +119,9 @@ def _unit_directions(
 def _compare(what: str, found: float, expected: float, allowed: float) -> None:
     if not abs(found - expected) <= allowed:
         raise GradientError(
-            "check_gradients", f"the {what} differs from the finite difference", got=f"{found:.12g}",
+            "check_gradients",
+            f"the {what} differs from the finite difference",
+            got=f"{found:.12g}",
             expected=f"{expected:.12g} to within {allowed:.2g}",
-            fix="look at the derivative of what this function uses; away from kinks both must agree",
-        )  # fmt: skip
+            fix="look at the derivatives that this function uses; away from kinks both must agree",
+        )

@@ -1,6 +1,8 @@
-"""Sample inputs for every primitive and every public function: what gradient checks and back ends are run on.
+"""Sample inputs for every primitive and every public function: what gradient checks and back ends
+are run on.
 
-A sample is a function of tensors and its inputs. Inputs stay away from kinks and poles, so that finite differences hold.
+A sample is a function of tensors and its inputs. Inputs stay away from kinks and poles, so that
+finite differences hold.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from chainrule.dtypes import FLOAT64
 from chainrule.graph import operations as ops
+from chainrule.graph.primitives import PRIMITIVES
 from chainrule.tensor import functions as f
 from chainrule.tensor import tensor
 from chainrule.tensor.creation import iota
@@ -53,25 +56,38 @@ def _integers(*shape: int, high: int = 5) -> NDArray[Any]:
 
 def _elementwise() -> dict[str, list[Sample]]:
     table: dict[str, list[Sample]] = {}
-    for name in "exp expm1 tanh sigmoid erf sin cos negative".split():
+    for name in ["exp", "expm1", "tanh", "sigmoid", "erf", "sin", "cos", "negative"]:
         table[name] = _of(getattr(ops, name), _array(3, 4)) + _of(getattr(ops, name), _array())
-    for name in "log log1p sqrt rsqrt".split():
+    for name in ["log", "log1p", "sqrt", "rsqrt"]:
         table[name] = _of(getattr(ops, name), _positive(3, 4))
-    for name in "abs sign floor ceil round is_finite stop_gradient".split():
+    for name in ["abs", "sign", "floor", "ceil", "round", "is_finite", "stop_gradient"]:
         table[name] = _of(getattr(ops, name), _spread(3, 4))
-    for name in "add subtract multiply divide".split():
+    for name in ["add", "subtract", "multiply", "divide"]:
         operation = getattr(ops, name)
         table[name] = _of(operation, _array(3, 4), _positive(3, 4))
         table[name] += _of(operation, _array(2, 3, 1), _positive(4))
         table[name] += _of(operation, _array(0, 4), _positive(4))
-    for name in "maximum minimum remainder floor_divide equal not_equal less less_equal".split():
+    for name in [
+        "maximum",
+        "minimum",
+        "remainder",
+        "floor_divide",
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+    ]:
         table[name] = _of(getattr(ops, name), _spread(3, 4), _spread(4) + 0.07)
-    table["power"] = _of(ops.power, _positive(3, 4), _array(4)) + _of(ops.power, _positive(3), _array(3))
+    table["power"] = _of(ops.power, _positive(3, 4), _array(4)) + _of(
+        ops.power, _positive(3), _array(3)
+    )
     table["logical_not"] = _of(ops.logical_not, _spread(3, 4) > 0)
-    for name in "bitwise_and bitwise_or bitwise_xor shift_left shift_right".split():
+    for name in ["bitwise_and", "bitwise_or", "bitwise_xor", "shift_left", "shift_right"]:
         table[name] = _of(getattr(ops, name), _integers(3, 4), _integers(4))
     table["select"] = _of(ops.select, _spread(3, 4) > 0, _array(3, 4), _array(4))
-    table["convert"] = _of(lambda x: ops.convert(x, FLOAT64) * 2.0, _array(3, 4))
+    table["convert"] = _of(
+        lambda x: x.bind(PRIMITIVES["convert"], (x,), {"dtype": FLOAT64}), _array(3)
+    )
     return table
 
 

@@ -1,4 +1,5 @@
-"""The error function in NumPy, which has none: the rational approximations of fdlibm's s_erf.c (Sun Microsystems, 1993).
+"""The error function in NumPy, which has none: the rational approximations of fdlibm's s_erf.c (Sun
+Microsystems, 1993).
 
 Error below 1 ulp in float64.
 """
@@ -57,7 +58,9 @@ _SB = (
 )  # fmt: skip
 
 
-def _ratio(x: FloatArray, numerator: tuple[float, ...], denominator: tuple[float, ...]) -> FloatArray:
+def _ratio(
+    x: FloatArray, numerator: tuple[float, ...], denominator: tuple[float, ...]
+) -> FloatArray:
     result: FloatArray = polyval(x, numerator) / polyval(x, denominator)
     return result
 

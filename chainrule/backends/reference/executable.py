@@ -42,7 +42,10 @@ class ReferenceExecutable:
         """The outputs for these inputs."""
         if len(inputs) != len(self.graph.inputs):
             raise GraphError(
-                self.graph.name, "wrong number of inputs", got=len(inputs), expected=len(self.graph.inputs)
+                self.graph.name,
+                "wrong number of inputs",
+                got=len(inputs),
+                expected=len(self.graph.inputs),
             )
         values: list[Any] = [None] * self._size
         values[: len(inputs)] = inputs

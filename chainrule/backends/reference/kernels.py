@@ -1,4 +1,6 @@
-"""The definition of every primitive: one NumPy function each, ``kernel(*arrays, **attributes) -> array``."""
+"""The definition of every primitive: one NumPy function each, ``kernel(*arrays, **attributes) ->
+array``.
+"""
 
 from __future__ import annotations
 
@@ -112,16 +114,19 @@ def _take(x: A, indices: A, axis: int) -> Any:
 def _scatter_add(x: A, indices: A, updates: A, axis: int) -> Any:
     _check_indices("scatter_add", indices, x.shape[axis])
     result = x.copy()
-    np.add.at(result, (slice(None),) * axis + (indices,), updates)
+    where: Any = (slice(None),) * axis + (indices,)
+    np.add.at(result, where, updates)
     return result
 
 
 def _check_indices(name: str, indices: A, length: int) -> None:
     if indices.size and not (-length <= indices.min() and indices.max() < length):
         raise ArgumentError(
-            name, "index out of range", got=f"{indices.min()} to {indices.max()}",
+            name,
+            "index out of range",
+            got=f"{indices.min()} to {indices.max()}",
             expected=f"{-length} to {length - 1}",
-        )  # fmt: skip
+        )
 
 
 def _floor_divide(x: A, y: A) -> Any:
