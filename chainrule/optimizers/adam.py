@@ -90,9 +90,10 @@ class Adam(Optimizer):
         if self.amsgrad:
             velocity = functions.maximum(slots["largest_velocity"], velocity)
             new["largest_velocity"] = velocity
-        rate = step.rate / bias_correction(self.beta_1, step.count)
-        root = functions.rsqrt(bias_correction(self.beta_2, step.count))
-        return rate * momentum / (functions.sqrt(velocity) * root + self.epsilon), new
+        # The correction of the velocity as two scalars: one array operation less.
+        root = functions.sqrt(bias_correction(self.beta_2, step.count))
+        rate = step.rate * root / bias_correction(self.beta_1, step.count)
+        return rate * momentum / (functions.sqrt(velocity) + self.epsilon * root), new
 
 
 def _moments(gradient: Tensor, slots: Slots, beta_1: float, beta_2: float) -> tuple[Tensor, Tensor]:
@@ -110,12 +111,11 @@ class AdamW(Adam):
 
     Args:
         learning_rate: number or schedule; default 0.001. Also ``lr``.
-        weight_decay: default 0.004.
         beta_1: in [0, 1); default 0.9. Also ``betas=(beta_1, beta_2)``.
         beta_2: in [0, 1); default 0.999.
         epsilon: above 0; default 1e-7. Also ``eps``.
         amsgrad: default False.
-        **options: those of `Optimizer`.
+        **options: those of `Optimizer`; ``weight_decay`` is 0.004 by default.
 
     Raises:
         ArgumentError: a value out of range.
@@ -136,14 +136,13 @@ class AdamW(Adam):
     def __init__(
         self,
         learning_rate: float | Schedule = 0.001,
-        weight_decay: float = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         **options: Unpack[Options],
     ) -> None:
-        options["weight_decay"] = weight_decay
+        options.setdefault("weight_decay", 0.004)
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **options)
 
 
@@ -170,7 +169,7 @@ class Nadam(Optimizer):
         >>> weight = cr.Variable(np.array([1.0]), name="weight")
         >>> cr.optimizers.Nadam(0.1).apply_gradients([(np.array([2.0]), weight)])
         >>> weight.numpy().round(4).tolist()
-        [0.8939]
+        [0.8944]
 
     Differences: PyTorch's ``NAdam``. Keras's warm-up is fixed at ``momentum_decay=1``.
 
@@ -208,10 +207,11 @@ class Nadam(Optimizer):
         momentum, velocity = _moments(gradient, slots, self.beta_1, self.beta_2)
         current, following = self._momentum(step.count), self._momentum(step.count + 1)
         product = slots["momentum_product"] * current
-        root = functions.rsqrt(bias_correction(self.beta_2, step.count))
-        direction = ((1.0 - current) / (1.0 - product)) * gradient
-        direction = direction + (following / (1.0 - product * following)) * momentum
-        change = step.rate * direction / (functions.sqrt(velocity) * root + self.epsilon)
+        root = functions.sqrt(bias_correction(self.beta_2, step.count))
+        rate = step.rate * root
+        change = (rate * (1.0 - current) / (1.0 - product)) * gradient
+        change = change + (rate * following / (1.0 - product * following)) * momentum
+        change = change / (functions.sqrt(velocity) + self.epsilon * root)
         return change, {"momentum": momentum, "velocity": velocity, "momentum_product": product}
 
 

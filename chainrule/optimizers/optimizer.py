@@ -28,6 +28,7 @@ from chainrule.optimizers import arguments, clipping, schedules
 from chainrule.optimizers.arguments import OPTION_NAMES, Options, accepts_aliases
 from chainrule.optimizers.schedules import Schedule
 from chainrule.tensor import Tensor, Variable, functions, tensor
+from chainrule.tensor.state import paused_tapes
 
 # Slots that do not belong to the rule.
 KEPT_BY_BASE = frozenset({"accumulated", "average"})
@@ -316,6 +317,10 @@ class Optimizer:
         if not self._variables:
             self.build(variables)
         self._refuse_unknown(variables)
+        with paused_tapes():
+            self._apply(gradients, variables)
+
+    def _apply(self, gradients: list[Tensor], variables: list[Variable]) -> None:
         gradients, ready = self._accumulated(gradients, variables)
         gradients = self._clipped(gradients)
         count = self.iterations.value + 1
@@ -455,7 +460,7 @@ class Optimizer:
         """Exchange the weights and their running averages; a second call changes them back.
 
         Between the two calls the model predicts with the averages and ``apply_gradients`` refuses
-        to train.
+        to train; a step that ``jit`` compiled before cannot refuse, so do not call one.
 
         Raises:
             StateError: made without ``ema_decay``.
