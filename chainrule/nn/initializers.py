@@ -17,7 +17,7 @@ from chainrule.errors import ArgumentError, ShapeError
 from chainrule.nn.configurable import Configurable, resolve
 from chainrule.nn.naming import snake_case
 from chainrule.nn.registry import register
-from chainrule.nn.seeding import next_seed
+from chainrule.nn.seeding import drawing_now, next_seed
 from chainrule.nn.validate import number, sizes, whole_number
 from chainrule.tensor import Tensor, random, tensor
 
@@ -470,12 +470,14 @@ def initial_values(
     initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str, seed: int
 ) -> Tensor:
     """The values that ``initializer`` gives under ``seed``; a function need not take a ``key``."""
-    if isinstance(initializer, Initializer) or "key" in inspect.signature(initializer).parameters:
-        values = tensor(initializer(shape, dtype, key=random.key(seed)))
-    else:
-        values = tensor(initializer(shape, dtype))
-    if tuple(values.shape) != shape:
-        raise ShapeError(
-            "initializer", "wrong shape of values", got=tuple(values.shape), expected=shape
-        )
-    return values.astype(dtype)
+    takes_key = isinstance(initializer, Initializer) or (
+        "key" in inspect.signature(initializer).parameters
+    )
+    with drawing_now():
+        options = {"key": random.key(seed)} if takes_key else {}
+        values = tensor(initializer(shape, dtype, **options))
+        if values.shape != shape:
+            raise ShapeError(
+                "initializer", "wrong shape of values", got=values.shape, expected=shape
+            )
+        return values.astype(dtype)

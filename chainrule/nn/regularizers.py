@@ -15,8 +15,8 @@ class Regularizer(Configurable):
 
     Example:
         >>> import chainrule as cr
-        >>> float(cr.regularizers.get("l2")(cr.tensor([3.0])))
-        0.09000000357627869
+        >>> round(float(cr.regularizers.get("l2")(cr.tensor([3.0]))), 4)
+        0.09
     """
 
     kind: ClassVar[str] = "regularizer"
