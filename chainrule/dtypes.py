@@ -77,8 +77,10 @@ def convert_array(array: Array, where: str = "tensor") -> Array:
     """The array in a supported dtype: half floats and short integers widen, text and objects are
     refused.
     """
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype in _SUPPORTED:
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+        return array
     target = _CONVERTED.get(array.dtype.name)
     if target is None:
         raise DTypeError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.dtypes import as_dtype
+from chainrule.errors import ShapeError
 from chainrule.graph.primitives import PRIMITIVES
 from chainrule.tensor.layout import Shape, as_shape
 from chainrule.tensor.state import STATE
@@ -18,6 +19,8 @@ def full(shape: Shape, value: float, dtype: Any = None) -> Tensor:
     given.
     """
     scalar = as_tensor(value)
+    if any(length < 0 for length in as_shape(shape)):
+        raise ShapeError("shape", "a negative length", got=shape, expected="lengths of at least 0")
     return Tensor(
         np.full(as_shape(shape), value, scalar.dtype if dtype is None else as_dtype(dtype))
     )

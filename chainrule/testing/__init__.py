@@ -1,4 +1,4 @@
-"""Checks offered to users and used by the library's own tests: gradients, layers, back ends. No floor imports this."""
+"""Checks for users and for our own tests: gradients, layers, back ends. No floor imports this."""
 
 from chainrule.testing.gradients import check_gradients
 from chainrule.testing.samples import Sample, function_samples, primitive_samples

@@ -1,0 +1,139 @@
+"""jit: the same numbers as eager code, variables, structures, retracing."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.errors import StateError
+from chainrule.testing import function_samples, primitive_samples
+
+CASES = [
+    pytest.param(sample, id=f"{name}-{i}")
+    for table in (primitive_samples(), function_samples())
+    for name, samples in table.items()
+    for i, sample in enumerate(samples)
+]
+
+
+@pytest.mark.parametrize("sample", CASES)
+def test_jit_gives_the_bits_of_eager_code(sample):
+    inputs = [cr.tensor(x) for x in sample.inputs]
+    with cr.settings(check="debug"):
+        found = cr.jit(sample.function)(*inputs)
+    expected = sample.function(*inputs)
+    for a, b in zip(_leaves(found), _leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def _leaves(x):
+    return x if isinstance(x, list | tuple) else [x]
+
+
+def test_one_trace_per_signature():
+    f = cr.jit(lambda x, scale: x * scale)
+    f(cr.ones(3), 2.0)
+    f(cr.zeros(3), 2.0)
+    assert len(f.graphs) == 1
+    f(cr.zeros(4), 2.0)
+    f(cr.zeros(3), 3.0)
+    f(cr.zeros(3, "float64"), 2.0)
+    assert len(f.graphs) == 4
+
+
+def test_structures_and_static_results():
+    @cr.jit
+    def f(tree, *, mode):
+        return {"sum": tree["a"] + tree["b"][0], "mode": mode, "n": 3, "none": None}
+
+    result = f({"a": np.float32(1), "b": [np.ones(2, "float32")]}, mode="x")
+    assert result["sum"].tolist() == [2.0, 2.0]
+    assert (result["mode"], result["n"], result["none"]) == ("x", 3, None)
+
+
+def test_variables_become_inputs_and_outputs():
+    w, count = cr.Variable([1.0, 2.0]), cr.Variable(0, trainable=False)
+
+    @cr.jit
+    def step(x):
+        with cr.GradientTape() as tape:
+            loss = ((w * x) ** 2).sum()
+        w.assign_sub(0.1 * tape.gradient(loss, w))
+        count.assign_add(1)
+        return loss
+
+    eager = cr.Variable([1.0, 2.0])
+    for _ in range(3):
+        step(cr.tensor([1.0, 0.5]))
+        with cr.GradientTape() as tape:
+            loss = ((eager * cr.tensor([1.0, 0.5])) ** 2).sum()
+        eager.assign_sub(0.1 * tape.gradient(loss, eager))
+    np.testing.assert_array_equal(w.numpy(), eager.numpy())
+    assert count.item() == 3
+    assert len(step.graphs) == 1
+
+
+def test_a_variable_read_after_assignment_has_the_new_value():
+    v = cr.Variable(1.0)
+
+    @cr.jit
+    def f():
+        v.assign(v + 1.0)
+        return v * 10.0
+
+    assert f().item() == 20.0
+    assert v.item() == 2.0
+
+
+def test_a_failed_trace_changes_nothing():
+    v = cr.Variable(1.0)
+
+    @cr.jit
+    def f(x):
+        v.assign(x)
+        raise ValueError("user error")
+
+    with pytest.raises(ValueError, match="user error"):
+        f(cr.tensor(5.0))
+    assert v.item() == 1.0
+    assert (v + 1.0).item() == 2.0
+
+
+def test_python_branch_on_a_traced_value_says_what_to_do():
+    with pytest.raises(StateError, match="where"):
+        cr.jit(lambda x: x if x > 0 else -x)(cr.tensor(1.0))
+
+
+def test_leaked_tracer():
+    kept = []
+    cr.jit(lambda x: kept.append(x) or x)(cr.tensor(1.0))
+    with pytest.raises(StateError, match="outside jit"):
+        kept[0] + 1.0
+
+
+def test_results_do_not_share_memory_with_arguments():
+    x = np.zeros(3, "float32")
+    result = cr.jit(lambda a: a.reshape(3, 1))(x)
+    x[:] = 7
+    assert result.tolist() == [[0.0], [0.0], [0.0]]
+
+
+def test_gradient_of_a_jitted_function():
+    f = cr.jit(lambda x: (x**3).sum())
+    assert cr.grad(f)([2.0]).tolist() == [12.0]
+    assert f.graphs == []
+
+
+def test_random_keys_advance_inside_jit():
+    generator = cr.random.Generator(3)
+    draw = cr.jit(lambda: cr.random.uniform(generator.next_key(), (4,)))
+    first, second = draw().numpy(), draw().numpy()
+    assert not np.array_equal(first, second)
+    generator.reset(3)
+    np.testing.assert_array_equal(draw().numpy(), first)
+
+
+def test_explain_counts_calls():
+    f = cr.jit(lambda x: cr.exp(x) + 1.0)
+    f(cr.ones(2))
+    assert "1 x exp" in f.explain()

@@ -1,0 +1,95 @@
+"""Random numbers: known answers, distributions, independence, same bits in another process."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.errors import ArgumentError, DTypeError
+
+random = cr.random
+
+# Known answers of the Random123 distribution (kat_vectors, threefry2x32, 20 rounds): counter, key, result.
+KNOWN = [
+    ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+    ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
+def test_threefry_known_answers(counter, key, expected):
+    words = [cr.tensor(np.asarray(c, "uint32")) for c in counter]
+    found = random.threefry(cr.tensor(np.array(key, "uint32")), *words)
+    assert tuple(x.item() for x in found) == expected
+
+
+def test_same_bits_in_another_process():
+    program = (
+        "import chainrule as cr; k = cr.random.key(5);"
+        "print(cr.random.normal(k, (3,)).tolist(), cr.random.permutation(k, 5).tolist())"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    k = random.key(5)
+    assert (
+        other.stdout.strip()
+        == f"{random.normal(k, (3,)).tolist()} {random.permutation(k, 5).tolist()}"
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_distributions(dtype):
+    n, keys = 200_000, random.split(random.key(1), 4)
+    u = random.uniform(keys[0], (n,), dtype=dtype).numpy()
+    assert u.dtype == dtype
+    assert u.min() >= 0
+    assert u.max() < 1
+    histogram, _ = np.histogram(u, 100, (0, 1))
+    assert ((histogram - n / 100) ** 2 / (n / 100)).sum() < 160  # chi-squared, 99 degrees: p > 1e-4
+    z = random.normal(keys[1], (n,), 3.0, 2.0, dtype).numpy()
+    assert z.mean() == pytest.approx(3, abs=0.03)
+    assert z.std() == pytest.approx(2, abs=0.02)
+    assert ((z - 3) ** 4).mean() / 16 == pytest.approx(3, abs=0.1)
+    t = random.truncated_normal(keys[2], (n,), dtype=dtype).numpy()
+    assert np.abs(t).max() <= 2
+    assert t.std() == pytest.approx(0.8796256610342398, abs=0.01)
+    b = random.bernoulli(keys[3], 0.3, (n,)).numpy()
+    assert b.mean() == pytest.approx(0.3, abs=0.01)
+
+
+def test_integers_and_permutations():
+    k = random.key(2)
+    r = random.randint(k, (10_000,), -2, 3).numpy()
+    assert set(np.unique(r)) == {-2, -1, 0, 1, 2}
+    assert sorted(random.permutation(k, 1000).tolist()) == list(range(1000))
+    first = [random.permutation(key, 3).tolist()[0] for key in random.split(k, 3000)]
+    assert np.bincount(first).min() > 900
+
+
+def test_split_keys_differ_and_streams_are_uncorrelated():
+    keys = random.split(random.key(0), 100).numpy()
+    assert len({tuple(k) for k in keys}) == 100
+    a, b = (random.uniform(k, (10_000,)).numpy() for k in keys[:2])
+    assert abs(np.corrcoef(a, b)[0, 1]) < 0.04
+    assert not np.array_equal(random.fold_in(random.key(0), 1).numpy(), random.key(0).numpy())
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 0), (2, 3)])
+def test_any_shape(shape):
+    for draw in (random.uniform, random.normal, random.truncated_normal):
+        assert draw(random.key(0), shape).shape == shape
+
+
+def test_errors():
+    with pytest.raises(ArgumentError, match="seed"):
+        random.key(-1)
+    with pytest.raises(DTypeError, match=r"random.key\(seed\)"):
+        random.uniform(7, (2,))
+    with pytest.raises(DTypeError, match="floating"):
+        random.uniform(random.key(0), (2,), dtype="int32")
+    with pytest.raises(ArgumentError, match="range"):
+        random.randint(random.key(0), (2,), 3, 3)

@@ -1,0 +1,53 @@
+"""Reference kernels against the standard library and NumPy in float64."""
+
+import math
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+
+def test_erf_against_the_standard_library():
+    x = np.concatenate([np.linspace(-7, 7, 20001), [0.0, -0.0, 1e-300, np.inf, -np.inf]])
+    exact = np.array([math.erf(v) for v in x])
+    ulps = np.abs(cr.erf(x).numpy() - exact) / np.spacing(np.abs(exact) + 1e-300)
+    assert ulps.max() <= 1
+    assert np.isnan(cr.erf(float("nan")).item())
+
+
+def test_sigmoid_keeps_small_results_and_does_not_overflow():
+    x = np.array([-745.0, -100.0, -1.0, 0.0, 1.0, 100.0, 745.0, np.inf, -np.inf])
+    found = cr.sigmoid(x).numpy()
+    with np.errstate(all="ignore"):
+        exact = np.where(x < 0, np.exp(x) / (1 + np.exp(x)), 1 / (1 + np.exp(-x)))
+    exact[-2:] = [1, 0]
+    np.testing.assert_allclose(found, exact, rtol=1e-15)
+
+
+@pytest.mark.parametrize("x", [-1e4, -30.0, 0.0, 30.0, 1e4])
+def test_stable_composites_at_extremes(x):
+    exact = max(x, 0) + math.log1p(math.exp(-abs(x)))
+    assert cr.softplus(np.array(x)).item() == pytest.approx(exact, rel=1e-15)
+    assert cr.logsumexp(np.array([x, x])).item() == pytest.approx(x + math.log(2), rel=1e-12)
+    assert np.isfinite(cr.log_softmax(np.array([x, -x])).numpy()).all()
+    assert cr.softmax(np.array([x, -x])).sum().item() == pytest.approx(1)
+
+
+def test_erf_inv_inverts():
+    x = np.linspace(-0.999999, 0.999999, 1001)
+    np.testing.assert_allclose(cr.erf(cr.erf_inv(x)).numpy(), x, rtol=1e-12, atol=1e-15)
+
+
+def test_scatter_add_adds_equal_indices():
+    found = cr.scatter_add(cr.zeros(3), [0, 2, 0], [1.0, 2.0, 3.0])
+    assert found.tolist() == [4.0, 0.0, 2.0]
+
+
+def test_one_hot_outside_is_zero():
+    assert cr.one_hot([3, -1], 2).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_top_k_keeps_the_first_of_equals():
+    values, indices = cr.top_k([1.0, 3.0, 3.0, 2.0], 3)
+    assert (values.tolist(), indices.tolist()) == ([3.0, 3.0, 2.0], [1, 2, 3])
