@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 # __init__ opens by
 # importing the functions first.
 import chainrule.tensor.functions as functions
+import chainrule.tensor.layout as layout
 
 if TYPE_CHECKING:
     from chainrule.tensor.tensor import Tensor
@@ -130,7 +131,7 @@ class TensorOperators:
         return functions.bitwise_not(self)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return functions.getitem(self, index)
+        return layout.getitem(self, index)
 
     # ---- methods
 

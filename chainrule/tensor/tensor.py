@@ -182,7 +182,7 @@ class Variable(Tensor):
                 f"variable {name!r}",
                 "created from a traced value",
                 expected="numbers",
-                fix="create variables before jit runs, or from values that its inputs do not change",
+                fix="create variables before jit runs, or from values its inputs do not change",
             )
         self._tensor = first
         self.shape = first.shape

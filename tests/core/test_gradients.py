@@ -41,9 +41,9 @@ def test_a_wrong_rule_is_caught(name, monkeypatch):
         return None if gradient is None else gradient * 1.01
 
     monkeypatch.setitem(DERIVATIVES, name, wrong)
+    sample = primitive_samples()[name][0]
     with pytest.raises(GradientError, match="differs"):
-        for sample in primitive_samples()[name]:
-            check_gradients(sample.function, *sample.inputs, order=1)
+        check_gradients(sample.function, *sample.inputs, order=1)
 
 
 def test_a_missing_rule_names_primitive_and_layer(monkeypatch):

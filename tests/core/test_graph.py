@@ -131,7 +131,7 @@ def test_passes_do_less():
     ops.exp(x)
     y = ops.tanh(x) * 1 + ops.tanh(x)
     y = ops.transpose(ops.transpose(y, (1, 0)), (1, 0))
-    graph = optimize(builder.finish([-(-y)]))
+    graph = optimize(builder.finish([ops.negative(ops.negative(y))]))
     assert [n.primitive.name for n in graph] == ["tanh", "add"]
 
 

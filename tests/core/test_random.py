@@ -11,7 +11,7 @@ from chainrule.errors import ArgumentError, DTypeError
 
 random = cr.random
 
-# Known answers of the Random123 distribution (kat_vectors, threefry2x32, 20 rounds): counter, key, result.
+# Known answers of Random123 (kat_vectors, threefry2x32, 20 rounds): counter, key, result.
 KNOWN = [
     ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
     ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),

@@ -1,6 +1,6 @@
 """Tensors against NumPy: values, dtypes, indexing, conversions, errors."""
 
-import pickle
+import copy
 
 import numpy as np
 import pytest
@@ -43,12 +43,17 @@ def test_promotion_is_symmetric_and_idempotent(a, b):
 @pytest.mark.parametrize(
     ("left", "right", "expected"),
     [
-        (cr.tensor([1]), 2, "int32"), (cr.tensor([1]), 2.5, "float32"), (cr.tensor([True]), 1, "int32"),
-        (cr.ones(1), np.ones(1), "float64"), (cr.ones(1), np.float64(2), "float32"),
-        (np.ones(1, "int64"), cr.ones(1), "float32"), (cr.ones(1, "uint32"), cr.ones(1, "int32"), "int64"),
-        (2.0, cr.ones(1, "float64"), "float64"), (cr.ones(1, "uint8"), cr.ones(1, "int32"), "int32"),
+        (cr.tensor([1]), 2, "int32"),
+        (cr.tensor([1]), 2.5, "float32"),
+        (cr.tensor([True]), 1, "int32"),
+        (cr.ones(1), np.ones(1), "float64"),
+        (cr.ones(1), np.float64(2), "float32"),
+        (np.ones(1, "int64"), cr.ones(1), "float32"),
+        (cr.ones(1, "uint32"), cr.ones(1, "int32"), "int64"),
+        (2.0, cr.ones(1, "float64"), "float64"),
+        (cr.ones(1, "uint8"), cr.ones(1, "int32"), "int32"),
     ],
-)  # fmt: skip
+)
 def test_promotion_table(left, right, expected):
     assert cr.add(left, right).dtype == expected
 
@@ -172,16 +177,16 @@ def test_lists_of_tensors_stack():
         (lambda: cr.Variable([1.0]).assign([1.0, 2.0]), ShapeError, r"expected \(1,\)"),
         (lambda: cr.zeros(-1), ShapeError, "negative length"),
     ],
-)  # fmt: skip
+)
 def test_errors_say_what_was_got(make, error, words):
     with pytest.raises(error, match=words):
         make()
 
 
-def test_variables_pickle_for_copies_between_processes():
+def test_variables_can_be_copied():
     v = cr.Variable([1.0, 2.0], name="w", trainable=False)
     v.path = "dense/w"
-    other = pickle.loads(pickle.dumps(v))
+    other = copy.deepcopy(v)
     assert (other.path, other.trainable, other.tolist()) == ("dense/w", False, [1.0, 2.0])
 
 
@@ -197,7 +202,7 @@ def test_origin_names_the_logits():
     assert (cr.softmax(x) * 1.0).origin is None
 
 
-def test_errors_pickle():
+def test_errors_can_be_copied():
     error = ShapeError("dense1", "wrong shape", got=(1,), expected=(2,), fix="reshape")
-    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert str(copy.copy(error)) == str(error)
     assert isinstance(error, ChainruleError)
