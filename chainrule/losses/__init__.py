@@ -55,7 +55,7 @@ from chainrule.losses.regression import (
     mean_squared_logarithmic_error,
     quantile_loss,
 )
-from chainrule.losses.table import LOSSES, from_config, get, known_names
+from chainrule.losses.table import LOSSES, find, from_config, get, known_names
 
 # Keras's names.
 BinaryCrossentropy = BinaryCrossEntropy
@@ -71,7 +71,8 @@ categorical_focal_crossentropy = focal_cross_entropy
 
 __all__ = [
     # finding and making losses
-    "Loss", "FunctionLoss", "ProbabilityLoss", "LOSSES", "get", "from_config", "known_names",
+    "Loss", "FunctionLoss", "ProbabilityLoss", "LOSSES", "get", "find", "from_config",
+    "known_names",
     "class_weights_to_sample_weights",
     # values
     "half_squared_error", "HalfSquaredError", "mean_squared_error", "MeanSquaredError",

@@ -121,8 +121,8 @@ class CrossEntropy(ProbabilityLoss):
         name: the name in messages and histories.
 
     Example:
-        >>> float(cr.losses.CrossEntropy()([1, 0], np.zeros((2, 4)))) == np.log(4)
-        True
+        >>> round(float(cr.losses.CrossEntropy()([1, 0], np.zeros((2, 4)))), 4)
+        1.3863
     """
 
     function = staticmethod(cross_entropy)
@@ -192,8 +192,8 @@ class BinaryCrossEntropy(ProbabilityLoss):
         name: the name in messages and histories.
 
     Example:
-        >>> float(cr.losses.BinaryCrossEntropy()([1, 0], np.zeros((2, 1)))) == np.log(2)
-        True
+        >>> round(float(cr.losses.BinaryCrossEntropy()([1, 0], np.zeros((2, 1)))), 4)
+        0.6931
     """
 
     function = staticmethod(binary_cross_entropy)

@@ -87,8 +87,8 @@ class BinaryFocalCrossEntropy(ProbabilityLoss):
 
     Example:
         >>> loss = cr.losses.BinaryFocalCrossEntropy(gamma=0.0)
-        >>> float(loss([1, 0], np.zeros((2, 1)))) == np.log(2)
-        True
+        >>> round(float(loss([1, 0], np.zeros((2, 1)))), 4)
+        0.6931
     """
 
     function = staticmethod(binary_focal_cross_entropy)
@@ -179,8 +179,8 @@ class FocalCrossEntropy(ProbabilityLoss):
 
     Example:
         >>> loss = cr.losses.FocalCrossEntropy(gamma=0.0)
-        >>> float(loss([1, 0], np.zeros((2, 4)))) == np.log(4)
-        True
+        >>> round(float(loss([1, 0], np.zeros((2, 4)))), 4)
+        1.3863
     """
 
     function = staticmethod(focal_cross_entropy)

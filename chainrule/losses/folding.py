@@ -13,9 +13,9 @@ What a prediction is, in this order:
    their dtype.
 3. ``from_logits=None`` (the default): logits. Probabilities must not pass for logits silently, so
    values that look like probabilities are an error, and ``from_logits`` settles it: an array (from
-   ``predict``, say) with everything in [0, 1] and, for classes, rows that sum to 1; a tensor of
-   class scores likewise, when it has at least two rows. The first logits of a yes/no net often lie
-   in [0, 1], and a batch of one row may sum to 1 by chance: tensors like these pass.
+   ``predict``, say) with everything in [0, 1] (not all 0) and, for classes, rows that sum to 1; a
+   tensor of class scores likewise, when it has at least two rows. The first logits of a yes/no net
+   often lie in [0, 1], and a batch of one row may sum to 1 by chance: tensors like these pass.
 """
 
 from typing import Literal, NamedTuple
@@ -99,7 +99,7 @@ def _refuse_probabilities(
     prediction: Tensor, activation: Activation, where: str, is_tensor: bool
 ) -> None:
     values = concrete_values(prediction)
-    if values is None or not values.size or values.min() < 0 or values.max() > 1:
+    if values is None or not values.size or values.min() < 0 or not 0 < values.max() <= 1:
         return
     if activation == "softmax":
         rows = values.reshape(-1, values.shape[-1]).sum(axis=-1)
