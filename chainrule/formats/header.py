@@ -78,7 +78,7 @@ def parse_header(raw: bytes, where: str) -> Header:
     """Read and check a header.
 
     Args:
-        raw: the file's first bytes: length and header.
+        raw: the file's first bytes: length and header, which begins with ``{``.
         where: the file, for messages.
 
     Returns:
@@ -92,8 +92,6 @@ def parse_header(raw: bytes, where: str) -> Header:
     except UnicodeDecodeError as error:
         raise _damaged(where, "the header is not UTF-8 text", f"byte {error.start} of it") from None
     table = parse(text, where=where, part="the header")
-    if not isinstance(table, dict):
-        raise _damaged(where, "the header is no table", shown(table), "a JSON object")
     about = _about(table.pop("__metadata__", None), raw, where)
     if len(table) > MAX_TENSORS:
         raise _damaged(

@@ -73,12 +73,12 @@ def write_model_file(
     }
     content = memoryview(save(ready, metadata={"chainrule": text_of(about, where=where)}))
     size = LENGTH_SIZE + int.from_bytes(content[:LENGTH_SIZE], "little")
-    if size - LENGTH_SIZE > MAX_HEADER_SIZE or len(ready) > headers.MAX_TENSORS:
+    if size - LENGTH_SIZE > MAX_HEADER_SIZE:
         raise ArgumentError(
             where,
             "there is too much metadata or there are too many arrays for a model file",
             got=f"{len(ready)} arrays and a header of {size - LENGTH_SIZE} bytes",
-            expected=f"at most {headers.MAX_TENSORS} arrays and {MAX_HEADER_SIZE} bytes",
+            expected=f"a header of at most {MAX_HEADER_SIZE} bytes",
             fix="put long lists of numbers into arrays, and small arrays together",
         )
     unset, raw = headers.UNSET_CHECKSUM.encode(), bytes(content[:size])

@@ -146,7 +146,7 @@ def text_of(value: object, *, where: str) -> str:
 
 def _plain(value: Any, where: str, place: str, depth: int) -> Any:
     """The same value of plain Python types; refuses what JSON cannot carry."""
-    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
+    if getattr(value, "ndim", None) == 0:
         value = value.item()
     if depth > MAX_DEPTH // 2:
         raise _cannot_store(where, place, "a value inside itself or nested too deeply")

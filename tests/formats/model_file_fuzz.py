@@ -1,7 +1,8 @@
 """Fuzzing model files: damaged and hostile ones, made from good ones.
 
-``python tests/formats/model_file_fuzz.py 2000 0`` loads 2,000 of them and prints a JSON report. Each must load, or be
-refused with a ``ChainruleError``, within 10 seconds; all together must stay under 1 GiB of memory.
+``python tests/formats/model_file_fuzz.py 2000 0`` loads 2,000 of them and prints a JSON report.
+Each must load, or be refused with a ``ChainruleError``, within 10 seconds; all together must stay
+under 1 GiB of memory.
 """
 
 import copy
@@ -31,11 +32,13 @@ Random = np.random.Generator
 Load = Callable[[Path], object]
 
 HOSTILE: list[Any] = [
-    None, True, False, 0, 1, -1, 2, 7, 2**31, 2**40, 2**53, 2**63, 2**64, 10**30, -(2**63), 0.5, 1e308, -0.0,
-    "", "x", "relu", "os.system", "../../etc/passwd", "http://localhost/", "\u0000", "\u202e", "n" * 300, "__class__",
-    "__init__", "Dense", "Sequential", "Lambda", "float64", "float16", "O", [], [1], [-1], [2**40], [[]], [None] * 9,
-    {}, {"class": "Dense"}, {"kind": "layer", "class": "Dense", "config": {}}, {"a": {"a": {"a": 1}}},
-    {"kind": "function", "class": "eval", "config": {}}, {"kind": "layer", "class": "Sequential", "config": {"layers": []}},
+    None, True, False, 0, 1, -1, 2, 7, 2**31, 2**40, 2**53, 2**63, 2**64, 10**30, -(2**63),
+    0.5, 1e308, -0.0, "", "x", "relu", "os.system", "../../etc/passwd", "http://localhost/",
+    "\u0000", "\u202e", "n" * 300, "__class__", "__init__", "Dense", "Sequential", "Lambda",
+    "float64", "float16", "O", [], [1], [-1], [2**40], [[]], [None] * 9, {}, {"class": "Dense"},
+    {"kind": "layer", "class": "Dense", "config": {}}, {"a": {"a": {"a": 1}}},
+    {"kind": "function", "class": "eval", "config": {}},
+    {"kind": "layer", "class": "Sequential", "config": {"layers": []}},
 ]  # fmt: skip
 RAW_VALUES = [
     "NaN",
@@ -134,7 +137,7 @@ def change_bytes(random: Random, content: bytes) -> bytes:
 
 
 def change_file(random: Random, content: bytes) -> bytes:
-    """A bad file from a good one; where only its words are changed, its checksums are set right again."""
+    """A bad file from a good one; where only words are changed, the checksums are set right."""
     action = random.integers(10)
     if action <= 1:
         return change_bytes(random, content)
@@ -177,7 +180,7 @@ def fuzz_model_files(count: int, seed: int, load: Load, good: list[bytes]) -> di
         good: the files to start from.
 
     Returns:
-        How many loaded, how many were refused and with which beginnings of messages, the slowest one's seconds.
+        How many loaded, how many were refused with which message, the slowest one's seconds.
 
     Raises:
         Any exception of ``load`` that is no ``ChainruleError``; ``TookTooLong``.

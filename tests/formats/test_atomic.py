@@ -148,6 +148,8 @@ def unwritable(tmp_path: Path, kind: str) -> Path | str:
         path.mkdir()
     elif kind == "pipe":
         os.mkfifo(path)
+    elif kind == "socket":
+        os.mknod(path, stat.S_IFSOCK | 0o600)
     elif kind == "device":
         return "/dev/null"
     elif kind == "no folder":
@@ -172,6 +174,7 @@ def unwritable(tmp_path: Path, kind: str) -> Path | str:
     [
         ("folder", "got the name of a folder, expected a file"),
         ("pipe", "got the name of a pipe"),
+        ("socket", "got the name of a socket"),
         ("device", "got the name of a device"),
         ("no folder", "got no folder /"),
         ("file as folder", "not a directory"),

@@ -17,7 +17,9 @@ from model_file_parts import about, assemble, entry, model_file
 from safetensors.numpy import save
 
 from chainrule.errors import ChainruleError, FileAccessError, FileFormatError
+from chainrule.formats import model_file as model_file_module
 from chainrule.formats import read_model_file, write_model_file
+from chainrule.formats.header import UNSET_CHECKSUM, Header, checksum, parse_header
 
 DATA = np.arange(6, dtype="float32").tobytes()
 GOOD = {"dense/kernel": entry([2, 3], 0, 24)}
@@ -99,6 +101,7 @@ CASES: dict[str, tuple[bytes, str, str]] = {
     "metadata duplicate": (metadata('{"model": 1, "model": 2}'), "metadata holds a key", "'model'"),
     "checksum missing": (metadata("{}"), "checksum is missing", "64 hex digits"),
     "checksum a number": (model_file({}, b"", header_sha256=1), "checksum is missing", "got 1"),
+    "checksum short": (model_file({}, b"", header_sha256="0f"), "checksum is missing", "'0f'"),
     "checksum wrong": (model_file({}, b"", header_sha256="a" * 64), "was changed", "the header"),
     "newer format": (model_file({}, b"", format_version=2), "newer chainrule", "pip install"),
     "format true": (model_file({}, b"", format_version=True), "version is wrong", "True"),
@@ -297,8 +300,52 @@ def test_a_file_with_holes_beyond_the_memory_is_refused_at_once(tmp_path: Path) 
         os.truncate(path, path.stat().st_size + size)
     except OSError:
         pytest.skip("the file system has no files of this size")
-    with pytest.raises(FileAccessError, match="does not fit into memory"):
+    with pytest.raises(FileAccessError, match=r"at most .* this machine's memory"):
         read_model_file(path)
+
+
+def test_a_checksum_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    raw = model_file({}, b"", model={"note": UNSET_CHECKSUM}, header_sha256=UNSET_CHECKSUM)
+    set_right = UNSET_CHECKSUM.encode()
+    for word in raw.split(b'"'):
+        if len(word.rstrip(b"\\")) == 64 and word.rstrip(b"\\") != set_right:
+            raw = raw.replace(word.rstrip(b"\\"), set_right)
+    path = tmp_path / "m"
+    path.write_bytes(raw.replace(set_right, checksum(raw).encode()))
+    with pytest.raises(FileFormatError, match="was changed after it was written"):
+        read_model_file(path)
+
+
+def change_while_reading(path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Let the file's content change after its header was read."""
+
+    def parse_and_change(raw: bytes, where: str) -> Header:
+        path.write_bytes(content)
+        return parse_header(raw, where)
+
+    monkeypatch.setattr(model_file_module, "parse_header", parse_and_change)
+
+
+@pytest.mark.parametrize("change", ["cut", "header"])
+def test_a_file_that_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    path = tmp_path / "m"
+    beyond_any_buffer = {"units": "x" * 100_000}
+    write_model_file(path, beyond_any_buffer, {"a": np.zeros(3)})
+    content = path.read_bytes()
+    other = content[:-1] if change == "cut" else content.replace(b"units", b"stinu")
+    change_while_reading(path, monkeypatch, other)
+    with pytest.raises(FileFormatError, match="changed while it was read"):
+        read_model_file(path)
+
+
+def test_a_system_that_does_not_tell_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    write_model_file(tmp_path / "m", {"a": 1}, {})
+    assert read_model_file(tmp_path / "m") == ({"a": 1}, {})
 
 
 def test_control_characters_of_the_path_do_not_reach_the_terminal(tmp_path: Path) -> None:

@@ -94,7 +94,15 @@ def test_strided_and_big_endian_arrays_are_straightened(tmp_path: Path) -> None:
 def test_numpy_scalars_and_tuples_in_the_metadata(tmp_path: Path) -> None:
     metadata = {"rate": np.float32(0.5), "n": np.int64(3), "on": np.bool_(True), "pair": (1, 2)}
     write_model_file(tmp_path / "m", metadata, {})
-    assert read_model_file(tmp_path / "m")[0] == {"rate": 0.5, "n": 3, "on": True, "pair": [1, 2]}
+    read, _ = read_model_file(tmp_path / "m")
+    assert read == {"rate": 0.5, "n": 3, "on": True, "pair": [1, 2]}
+    assert read["on"] is True
+
+
+def test_wide_metadata_is_not_deep(tmp_path: Path) -> None:
+    metadata = {"wide": [[{"a": []}]] * 500}
+    write_model_file(tmp_path / "m", metadata, {})
+    assert read_model_file(tmp_path / "m")[0] == metadata
 
 
 def test_the_safetensors_library_reads_the_tensors(tmp_path: Path) -> None:
