@@ -1,7 +1,6 @@
 """What holds while layers call layers: the outermost layer, training or not, and the inputs."""
 
 import contextlib
-import functools
 import inspect
 import itertools
 import threading
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 ANY_KEYWORD = "**"
 
 _numbers = itertools.count(1)
+# Inspecting a signature takes longer than a small layer's call.
+_call_parameters: "dict[type[Layer], frozenset[str]]" = {}
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,15 @@ def calling(layer: "Layer", training: bool | None) -> Iterator[Call]:
         _active.call = outer
 
 
-@functools.cache
 def call_parameters(cls: "type[Layer]") -> frozenset[str]:
     """The names that a layer class's ``call`` takes; with ``"**"`` when it takes any keyword."""
-    parameters = list(inspect.signature(cls.call).parameters.values())[1:]
-    return frozenset(
-        ANY_KEYWORD if p.kind is inspect.Parameter.VAR_KEYWORD else p.name for p in parameters
-    )
+    known = _call_parameters.get(cls)
+    if known is None:
+        parameters = list(inspect.signature(cls.call).parameters.values())[1:]
+        known = _call_parameters[cls] = frozenset(
+            ANY_KEYWORD if p.kind is inspect.Parameter.VAR_KEYWORD else p.name for p in parameters
+        )
+    return known
 
 
 def to_tensors(where: str, inputs: Any, dtype: str) -> Any:

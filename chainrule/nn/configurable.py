@@ -24,7 +24,6 @@ CUSTOM_FUNCTION = "function"
 Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
-@functools.cache
 def constructor_parameters(cls: type) -> tuple[str, ...]:
     """The constructor's parameters, with those of the base class where it takes ``**options``."""
     names: dict[str, None] = {}
