@@ -39,7 +39,8 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Cuts data into batches, in an order that depends only on the seed and the number of the epoch.
+    """Cuts data into batches, in an order that depends only on the seed and the number of the
+    epoch.
 
     Args:
         data: the rows.
@@ -69,7 +70,9 @@ class Batches:
             stop = min(start + self.size, rows)
             chosen = slice(start, stop) if order is None else order[start:stop]
             if data.weights is None:
-                yield Batch(take_rows(data.x, chosen), take_rows(data.y, chosen), None, stop - start)
+                yield Batch(
+                    take_rows(data.x, chosen), take_rows(data.y, chosen), None, stop - start
+                )
                 continue
             weights = data.weights[chosen]
             total = float(weights.sum(dtype=np.float64))

@@ -1,7 +1,7 @@
 """Callbacks: code that `fit` calls between epochs and batches.
 
-A callback subclasses `Callback` and overrides the moments it needs; moments that nobody overrides cost nothing.
-Epochs and batches are counted from 0, as in Keras.
+A callback subclasses `Callback` and overrides the moments it needs; moments that nobody overrides
+cost nothing. Epochs and batches are counted from 0, as in Keras.
 """
 
 import csv
@@ -33,7 +33,8 @@ class Run:
         optimizer: the optimizer in use.
         epochs: how many epochs the run has at most.
         steps: batches in an epoch.
-        directions: every logged name, with ``"min"`` where smaller is better and ``"max"`` where larger is.
+        directions: every logged name, with ``"min"`` where smaller is better and ``"max"`` where
+            larger is.
         spellings: the logged names of metrics by the names that the user gave them.
         notes: sentences for ``History.notes``; a callback may add to them.
     """
@@ -64,8 +65,9 @@ class Run:
 class Callback:
     """Base class of callbacks: override what you need.
 
-    The last argument, ``logs``, holds the numbers of the epoch by name. What a callback adds to it in `on_epoch_end` is
-    recorded in the history too; list such names in ``logged`` if ``until`` or other callbacks shall use them.
+    The last argument, ``logs``, holds the numbers of the epoch by name. What a callback adds to it
+    in `on_epoch_end` is recorded in the history too; list such names in ``logged`` if ``until`` or
+    other callbacks shall use them.
 
     >>> class Shout(Callback):
     ...     def on_epoch_end(self, epoch, logs=None):
@@ -124,8 +126,8 @@ class LambdaCallback(Callback):
     """A callback made of functions.
 
     Args:
-        **functions: functions by moment: on_train_begin(logs), on_epoch_end(epoch, logs), on_train_batch_end(batch, logs)
-            and so on.
+        **functions: functions by moment: on_train_begin(logs), on_epoch_end(epoch, logs),
+            on_train_batch_end(batch, logs) and so on.
 
     >>> seen = []
     >>> callback = LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))
@@ -141,11 +143,20 @@ class LambdaCallback(Callback):
 class _Monitor(Callback):
     """A callback that watches one logged number."""
 
-    def __init__(self, monitor: str | None, min_delta: float, mode: Direction | Literal["auto"]) -> None:
+    def __init__(
+        self, monitor: str | None, min_delta: float, mode: Direction | Literal["auto"]
+    ) -> None:
         if mode not in ("auto", "min", "max"):
-            raise ArgumentError(type(self).__name__, "unknown mode", got=repr(mode), expected="'auto', 'min' or 'max'")
+            raise ArgumentError(
+                type(self).__name__,
+                "unknown mode",
+                got=repr(mode),
+                expected="'auto', 'min' or 'max'",
+            )
         if min_delta < 0:
-            raise ArgumentError(type(self).__name__, "min_delta is negative", got=min_delta, expected="0 or more")
+            raise ArgumentError(
+                type(self).__name__, "min_delta is negative", got=min_delta, expected="0 or more"
+            )
         self.monitor = monitor
         self.min_delta = min_delta
         self.mode = mode
@@ -159,7 +170,7 @@ class _Monitor(Callback):
         self.best = float("inf") if self.direction == "min" else float("-inf")
 
     def _improved(self, value: float) -> bool:
-        """Record a value that is better than the best so far by more than min_delta; NaN never is."""
+        """Whether this beats the best so far by more than min_delta; then it is the best."""
         if self.direction == "min":
             better = value < self.best - self.min_delta
         else:
@@ -173,12 +184,13 @@ class EarlyStopping(_Monitor):
     """Stop when a number has not improved for some epochs, and put the best weights back.
 
     Args:
-        monitor: the number to watch; default ``val_loss`` if there is validation data, else ``loss``.
+        monitor: the number to watch; default ``val_loss`` if there is validation data, else
+            ``loss``.
         patience: how many epochs without an improvement are allowed; default 10.
         min_delta: an improvement must be larger than this; default 0.
         mode: ``"min"``, ``"max"``, or ``"auto"`` to know it from the metric.
-        restore_best: put back the weights of the best epoch at the end, however the run ended; default True.
-            Keras's ``restore_best_weights`` (default False there) is accepted too.
+        restore_best: put back the weights of the best epoch at the end, however the run ended;
+            default True. Keras's ``restore_best_weights`` (default False there) is accepted too.
         start_from_epoch: let this many epochs pass before watching; default 0.
 
     Raises:
@@ -193,13 +205,21 @@ class EarlyStopping(_Monitor):
     stopped_by: ClassVar[str] = "early_stopping"
 
     def __init__(
-        self, monitor: str | None = None, *, patience: int = 10, min_delta: float = 0.0,
-        mode: Direction | Literal["auto"] = "auto", restore_best: bool = True, restore_best_weights: bool | None = None,
+        self,
+        monitor: str | None = None,
+        *,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: Direction | Literal["auto"] = "auto",
+        restore_best: bool = True,
+        restore_best_weights: bool | None = None,
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, min_delta, mode)
         if patience < 0:
-            raise ArgumentError("EarlyStopping", "patience is negative", got=patience, expected="0 or more")
+            raise ArgumentError(
+                "EarlyStopping", "patience is negative", got=patience, expected="0 or more"
+            )
         self.patience = patience
         self.restore_best = restore_best if restore_best_weights is None else restore_best_weights
         self.start_from_epoch = start_from_epoch
@@ -229,15 +249,22 @@ class EarlyStopping(_Monitor):
             return
         self._waited += 1
         if self._waited >= max(self.patience, 1):
-            best = "" if self.best_epoch is None else f" on {self.best:.6g} of epoch {self.best_epoch + 1}"
-            self.stop(f"early stopping: {self.watched} did not improve{best} for {self._waited} epochs")
+            best = (
+                ""
+                if self.best_epoch is None
+                else f" on {self.best:.6g} of epoch {self.best_epoch + 1}"
+            )
+            self.stop(
+                f"early stopping: {self.watched} did not improve{best} for {self._waited} epochs"
+            )
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.restore_best and self.best_epoch is not None:
             for variable, value in zip(self.model.variables, self._best_values, strict=True):
                 variable.assign(value)
             self.run.notes.append(
-                f"the weights are those of epoch {self.best_epoch + 1}, the best by {self.watched} ({self.best:.6g})"
+                f"the weights are those of epoch {self.best_epoch + 1}, "
+                f"the best by {self.watched} ({self.best:.6g})"
             )
         self._best_values = []
 
@@ -246,13 +273,15 @@ class ReduceOnPlateau(_Monitor):
     """Multiply the learning rate by a factor when a number has not improved for some epochs.
 
     Args:
-        monitor: the number to watch; default ``val_loss`` if there is validation data, else ``loss``.
+        monitor: the number to watch; default ``val_loss`` if there is validation data, else
+            ``loss``.
         factor: what to multiply the rate by; default 0.1.
         patience: epochs without an improvement before each reduction; default 10.
         min_delta: an improvement must be larger than this; default 1e-4.
         mode: ``"min"``, ``"max"``, or ``"auto"`` to know it from the metric.
         cooldown: epochs after a reduction in which nothing is counted; default 0.
-        min_learning_rate: the rate is never made smaller than this; default 0. Keras's ``min_lr`` is accepted too.
+        min_learning_rate: the rate is never made smaller than this; default 0. Keras's ``min_lr``
+            is accepted too.
 
     The rate is logged as ``learning_rate``. Keras calls this ReduceLROnPlateau.
 
@@ -263,13 +292,22 @@ class ReduceOnPlateau(_Monitor):
     logged: ClassVar[Mapping[str, Direction]] = {"learning_rate": "min"}
 
     def __init__(
-        self, monitor: str | None = None, *, factor: float = 0.1, patience: int = 10, min_delta: float = 1e-4,
-        mode: Direction | Literal["auto"] = "auto", cooldown: int = 0, min_learning_rate: float = 0.0,
+        self,
+        monitor: str | None = None,
+        *,
+        factor: float = 0.1,
+        patience: int = 10,
+        min_delta: float = 1e-4,
+        mode: Direction | Literal["auto"] = "auto",
+        cooldown: int = 0,
+        min_learning_rate: float = 0.0,
         min_lr: float | None = None,
     ) -> None:
         super().__init__(monitor, min_delta, mode)
         if not 0 < factor < 1:
-            raise ArgumentError("ReduceOnPlateau", "factor does not reduce", got=factor, expected="between 0 and 1")
+            raise ArgumentError(
+                "ReduceOnPlateau", "factor does not reduce", got=factor, expected="between 0 and 1"
+            )
         self.factor = factor
         self.patience = patience
         self.cooldown = cooldown
@@ -297,10 +335,11 @@ class LearningRateScheduler(Callback):
     """Set the learning rate before each epoch from a function.
 
     Args:
-        schedule: function of the epoch (from 0), or of the epoch and the current rate, that returns the rate.
+        schedule: function of the epoch (from 0), or of the epoch and the current rate, that returns
+            the rate.
 
-    For a rate that changes with every step, pass a schedule as the optimizer's learning rate instead.
-    The rate is logged as ``learning_rate``.
+    For a rate that changes with every step, pass a schedule as the optimizer's learning rate
+    instead. The rate is logged as ``learning_rate``.
 
     >>> callback = LearningRateScheduler(lambda epoch, rate: rate * 0.9)
     """
@@ -310,7 +349,10 @@ class LearningRateScheduler(Callback):
     def __init__(self, schedule: Callable[..., float]) -> None:
         if not callable(schedule):
             raise ArgumentError(
-                "LearningRateScheduler", "schedule is no function", got=repr(schedule), expected="a function of the epoch"
+                "LearningRateScheduler",
+                "schedule is no function",
+                got=repr(schedule),
+                expected="a function of the epoch",
             )
         self.schedule = schedule
         self._takes_rate = len(signature(schedule).parameters) > 1
@@ -320,7 +362,9 @@ class LearningRateScheduler(Callback):
         new = float(self.schedule(epoch, rate) if self._takes_rate else self.schedule(epoch))
         if not (np.isfinite(new) and new >= 0):
             raise ArgumentError(
-                "LearningRateScheduler", f"schedule returned no rate for epoch {epoch}", got=new,
+                "LearningRateScheduler",
+                f"schedule returned no rate for epoch {epoch}",
+                got=new,
                 expected="a finite number, 0 or more",
             )
         self.run.optimizer.learning_rate = new
@@ -334,7 +378,10 @@ def _settable_rate(optimizer: Optimizer, where: str) -> float:
     rate = optimizer.learning_rate
     if not isinstance(rate, float):
         raise StateError(
-            where, "the optimizer follows a schedule already", got=type(rate).__name__, expected="a number",
+            where,
+            "the optimizer follows a schedule already",
+            got=type(rate).__name__,
+            expected="a number",
             fix="give the optimizer a number as learning_rate, or leave this callback out",
         )
     return rate
@@ -344,45 +391,61 @@ class ModelCheckpoint(_Monitor):
     """Save the model after an epoch, to one file that is always whole.
 
     Args:
-        path: the file; may contain ``{epoch}`` (counted from 1) and logged names, as in ``"net-{epoch}.safetensors"``.
-        monitor: the number that says which epoch is best; default ``val_loss`` if there is validation data, else ``loss``.
-        save_best_only: save only after an epoch that is the best so far; default True (Keras: False).
+        path: the file; may contain ``{epoch}`` (counted from 1) and logged names, as in
+            ``"net-{epoch}.safetensors"``.
+        monitor: the number that says which epoch is best; default ``val_loss`` if there is
+            validation data, else ``loss``.
+        save_best_only: save only after an epoch that is the best so far; default True (Keras:
+            False).
         min_delta: an improvement must be larger than this; default 0.
         mode: ``"min"``, ``"max"``, or ``"auto"`` to know it from the metric.
         every: look only at every so many epochs; default 1.
 
     Raises:
-        FileAccessError: the folder does not exist or cannot be written to; said before training starts.
+        FileAccessError: the folder does not exist or cannot be written to; said before training
+            starts.
 
     >>> callback = ModelCheckpoint("best.safetensors", "val_loss")
     """
 
     def __init__(
-        self, path: str | Path, monitor: str | None = None, *, save_best_only: bool = True, min_delta: float = 0.0,
-        mode: Direction | Literal["auto"] = "auto", every: int = 1,
+        self,
+        path: str | Path,
+        monitor: str | None = None,
+        *,
+        save_best_only: bool = True,
+        min_delta: float = 0.0,
+        mode: Direction | Literal["auto"] = "auto",
+        every: int = 1,
     ) -> None:
         super().__init__(monitor, min_delta, mode)
         if every < 1:
-            raise ArgumentError("ModelCheckpoint", "every is too small", got=every, expected="1 or more")
+            raise ArgumentError(
+                "ModelCheckpoint", "every is too small", got=every, expected="1 or more"
+            )
         self.path = str(path)
         self.save_best_only = save_best_only
         self.every = every
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        check_writable(self.path)
+        numbers = dict.fromkeys(self.run.directions, 0.0)
+        try:
+            example = self.path.format(epoch=1, **numbers)
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ArgumentError(
+                "ModelCheckpoint",
+                "path names a number that is not logged",
+                got=f"{self.path!r} ({error})",
+                expected="{epoch} or one of " + ", ".join(numbers),
+            ) from None
+        check_writable(example)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs
-        if (epoch + 1) % self.every or (self.save_best_only and not self._improved(float(logs[self.watched]))):
+        if (epoch + 1) % self.every:
             return
-        try:
-            path = self.path.format(epoch=epoch + 1, **logs)
-        except (KeyError, IndexError, ValueError) as error:
-            raise ArgumentError(
-                "ModelCheckpoint", "path names a number that is not logged", got=f"{self.path!r} ({error})",
-                expected="{epoch} or one of " + ", ".join(logs),
-            ) from None
-        self.model.save(path)
+        if self._improved(float(logs[self.watched])) or not self.save_best_only:
+            self.model.save(self.path.format(epoch=epoch + 1, **logs))
 
 
 class CSVLogger(Callback):

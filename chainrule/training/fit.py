@@ -1,4 +1,4 @@
-"""What `Model.fit`, `evaluate` and `predict` do: read, check, build, split, and hand over to the loop."""
+"""What `Model.fit`, `evaluate` and `predict` do: read, check, build, split, hand to the loop."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from chainrule import losses, metrics, optimizers
 from chainrule.data.split import split_indices
 from chainrule.errors import ArgumentError
 from chainrule.losses import Loss
+from chainrule.losses.class_weights import ClassWeight
 from chainrule.metrics import Metric
 from chainrule.nn.seeding import derive_seed, next_seed
 from chainrule.nn.validate import whole_number
-from chainrule.optimizers import Optimizer
+from chainrule.optimizers import LBFGS, Optimizer
 from chainrule.tensor import Tensor
 from chainrule.training.batches import Batches, Data
 from chainrule.training.callbacks import Callback, EarlyStopping, Run
@@ -23,7 +24,7 @@ from chainrule.training.loop import Loop, directions, measure
 from chainrule.training.progress import Verbose, make_progress
 from chainrule.training.step import EvaluationStep, FullBatchStep, TrainingStep
 from chainrule.training.targets import as_targets, fit_targets, stratify_labels
-from chainrule.training.weights import ClassWeight, example_weights
+from chainrule.training.weights import example_weights
 
 if TYPE_CHECKING:
     from chainrule.training.model import Model
@@ -34,7 +35,7 @@ EVALUATION_ROWS = 256
 
 @dataclass
 class Setup:
-    """What a model was trained with: kept so that `evaluate` and the next `fit` need not be told again."""
+    """What a model was trained with, for `evaluate` and the next `fit`."""
 
     loss: Loss
     metrics: list[Metric]
@@ -58,7 +59,7 @@ class Options:
     validation_split: float
     validation_data: Any
     sample_weight: Any
-    class_weight: ClassWeight
+    class_weight: ClassWeight | None
     early_stopping: bool | EarlyStopping | None
     callbacks: Iterable[Callback]
     shuffle: bool
@@ -68,7 +69,11 @@ class Options:
 
 def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     """Train a model; see `Model.fit`."""
-    seed = next_seed() if options.seed is None else whole_number("fit", "seed", options.seed, minimum=0)
+    seed = (
+        next_seed()
+        if options.seed is None
+        else whole_number("fit", "seed", options.seed, minimum=0)
+    )
     epochs = whole_number("fit", "epochs", options.epochs)
     inputs = as_arrays(x, "x", "fit")
     targets = as_targets(y, count_rows(inputs), "fit")
@@ -79,7 +84,7 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     weights = example_weights(options.sample_weight, options.class_weight, targets, "fit")
     if weights is not None:
         data = Data(data.x, data.y, weights.astype(outputs.dtype))
-    data, held_out = _hold_out(model, data, outputs, setup.loss, options, seed)
+    data, held_out = _hold_out(model, data, setup.loss, options, seed)
     size = _batch_rows(options.batch_size, data.rows, setup.optimizer, notes)
     batches = Batches(data, size, derive_seed(seed, "order of rows") if options.shuffle else None)
     validation = None
@@ -94,7 +99,9 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     model.stop_training = False
     history = Loop(run, setup.step, batches, validation, callbacks, until, progress).run()
     if setup.step.untrained:
-        history.notes.append("never trained, the loss does not depend on them: " + ", ".join(setup.step.untrained))
+        history.notes.append(
+            "never trained, the loss does not depend on them: " + ", ".join(setup.step.untrained)
+        )
     return history
 
 
@@ -112,7 +119,9 @@ def probe(model: "Model", inputs: Arrays, seed: int | None = None) -> Any:
     return outputs
 
 
-def ready(model: "Model", inputs: Arrays, targets: Any, outputs: Any, loss: Loss, where: str) -> Data:
+def ready(
+    model: "Model", inputs: Arrays, targets: Any, outputs: Any, loss: Loss, where: str
+) -> Data:
     """Inputs and targets in the dtypes of the model, aligned and checked."""
     targets = fit_targets(targets, outputs, loss, where)
     return Data(cast_inputs(model, inputs, where), targets)
@@ -124,20 +133,27 @@ def cast_inputs(model: "Model", inputs: Arrays, where: str) -> Arrays:
 
 
 def prepare(model: "Model", options: Options) -> Setup:
-    """Loss, optimizer, metrics and the two compiled steps; those of the last fit if they are the same objects."""
+    """Loss, optimizer, metrics and compiled steps; those of the last fit if they are the same."""
     metric_list = [options.metrics] if isinstance(options.metrics, str) else list(options.metrics)
     previous = model._setup
     given = (options.loss, options.optimizer, *metric_list)
-    same_variables = previous is not None and same(previous.step.variables, model.trainable_variables)
+    same_variables = previous is not None and same(
+        previous.step.variables, model.trainable_variables
+    )
     if previous is not None and same_variables and same(previous.given, given):
         return previous
     loss = find_loss(options.loss, previous, "fit")
     optimizer = optimizers.get(options.optimizer)
     found, spellings = find_metrics(metric_list)
-    kind = FullBatchStep if optimizer.full_batch else TrainingStep
-    step = kind(model, loss, optimizer, found)
+    for metric in found:
+        metric.adapt_to(loss)
+    step: TrainingStep
+    if isinstance(optimizer, LBFGS):
+        step = FullBatchStep(model, loss, optimizer, found)
+    else:
+        step = TrainingStep(model, loss, optimizer, found)
     optimizer.build(model.trainable_variables)
-    # A name makes a new optimizer each time, as the user expects of optimizer="adam"; an object goes on.
+    # A name makes a new optimizer each time; an object goes on with its state.
     reusable = given if isinstance(options.optimizer, Optimizer) else ()
     setup = Setup(
         loss, found, spellings, optimizer, step, EvaluationStep(model, loss, found), reusable
@@ -188,11 +204,12 @@ def _folding_note(loss: Loss, outputs: Any) -> list[str]:
     folded = loss.folded(outputs) if isinstance(outputs, Tensor) else None
     if folded is None:
         return []
-    return [f"the final {folded} is folded into the loss, which is computed safely from the values before it"]
+    computed = "which is computed safely from the values before it"
+    return [f"the final {folded} is folded into the loss, {computed}"]
 
 
 def _hold_out(
-    model: "Model", data: Data, outputs: Any, loss: Loss, options: Options, seed: int
+    model: "Model", data: Data, loss: Loss, options: Options, seed: int
 ) -> tuple[Data, Data | None]:
     """The training rows and the validation rows."""
     fraction = options.validation_split
@@ -201,29 +218,38 @@ def _hold_out(
             raise ArgumentError(
                 "fit", "validation_split and validation_data together", fix="give only one of them"
             )
-        return data, _validation_data(model, options.validation_data, outputs, loss)
+        return data, _validation_data(model, options.validation_data, loss)
     if not fraction:
         return data, None
     if not 0 < fraction < 1:
         raise ArgumentError(
-            "fit", "validation_split outside its range", got=fraction, expected="at least 0, below 1"
+            "fit",
+            "validation_split outside its range",
+            got=fraction,
+            expected="at least 0, below 1",
         )
     training, held_out = split_indices(
-        data.rows, fraction, seed=derive_seed(seed, "validation rows"), stratify=stratify_labels(data.y, loss)
+        data.rows,
+        fraction,
+        seed=derive_seed(seed, "validation rows"),
+        stratify=stratify_labels(data.y, loss),
     )
     # The rows keep their order: without shuffling, training goes through them as they came.
     return data.take(np.sort(training)), data.take(np.sort(held_out))
 
 
-def _validation_data(model: "Model", given: Any, outputs: Any, loss: Loss) -> Data:
+def _validation_data(model: "Model", given: Any, loss: Loss) -> Data:
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise ArgumentError(
-            "fit", "wrong validation_data", got=type(given).__name__, expected="(x, y) or (x, y, sample_weight)"
+            "fit",
+            "wrong validation_data",
+            got=type(given).__name__,
+            expected="(x, y) or (x, y, sample_weight)",
         )
     where = "fit: validation_data"
     inputs = as_arrays(given[0], "x", where)
     targets = as_targets(given[1], count_rows(inputs), where)
-    data = ready(model, inputs, targets, outputs, loss, where)
+    data = ready(model, inputs, targets, probe(model, inputs), loss, where)
     weights = example_weights(given[2] if len(given) == 3 else None, None, data.y, where)
     return Data(data.x, data.y, weights)
 
@@ -231,7 +257,10 @@ def _validation_data(model: "Model", given: Any, outputs: Any, loss: Loss) -> Da
 def _batch_rows(size: BatchSize, rows: int, optimizer: Optimizer, notes: list[str]) -> int | None:
     if optimizer.full_batch:
         if rows > 32 and size not in (None, 32):
-            notes.append(f"{optimizer.name} uses all {rows} rows in each step; batch_size={size} has no effect")
+            notes.append(
+                f"{optimizer.name} uses all {rows} rows in each step; "
+                f"batch_size={size} has no effect"
+            )
         return None
     if size is None:
         return None
@@ -246,7 +275,10 @@ def _callbacks(options: Options) -> list[Callback]:
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise ArgumentError(
-                "fit", "not a callback", got=repr(callback), expected="an instance of cr.callbacks.Callback"
+                "fit",
+                "not a callback",
+                got=repr(callback),
+                expected="an instance of cr.callbacks.Callback",
             )
     if isinstance(options.early_stopping, EarlyStopping):
         callbacks.append(options.early_stopping)
@@ -260,15 +292,22 @@ def _until(until: Mapping[str, float] | None, run: Run) -> dict[str, float]:
     for name, limit in (until or {}).items():
         logged = run.logged_name(name, "fit: until")
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not np.isfinite(limit):
-            raise ArgumentError("fit: until", f"no limit for {name}", got=repr(limit), expected="a finite number")
+            raise ArgumentError(
+                "fit: until", f"no limit for {name}", got=repr(limit), expected="a finite number"
+            )
         goals[logged] = float(limit)
     return goals
 
 
 def evaluate(
-    model: "Model", x: Any, y: Any, loss: Any, metric_specs: Iterable[Any] | None, sample_weight: Any,
+    model: "Model",
+    x: Any,
+    y: Any,
+    loss: Any,
+    metric_specs: Iterable[Any] | None,
+    sample_weight: Any,
     batch_size: int | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Measure a model; see `Model.evaluate`."""
     where = "evaluate"
     previous = model._setup
@@ -279,7 +318,11 @@ def evaluate(
         step = previous.evaluation
     else:
         specs = [metric_specs] if isinstance(metric_specs, str) else list(metric_specs or ())
-        found = previous.metrics if metric_specs is None and previous is not None else find_metrics(specs)[0]
+        found = (
+            previous.metrics
+            if metric_specs is None and previous is not None
+            else find_metrics(specs)[0]
+        )
         step = EvaluationStep(model, find_loss(loss, previous, where), found)
     data = ready(model, inputs, targets, outputs, step.loss, where)
     data = Data(data.x, data.y, example_weights(sample_weight, None, data.y, where))

@@ -8,19 +8,21 @@ from chainrule.errors import ArgumentError, StateError, missing_dependency, unkn
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import pandas
+    import pandas as pd
 
 
 class History:
     """The record that ``fit`` returns.
 
     Attributes:
-        history: the logged numbers by name, one a finished epoch, as in Keras; ``history["loss"]`` reads the same.
+        history: the logged numbers by name, one a finished epoch, as in Keras; ``history["loss"]``
+            reads the same.
         epochs: how many epochs were finished.
         stopped: why the run ended, in a sentence.
-        stopped_by: the same as one word: ``"epochs"``, ``"until"``, ``"early_stopping"``, ``"interrupt"``,
-            ``"not_finite"`` or ``"callback"``.
-        notes: what a user should know about the run, for example that a softmax was folded into the loss.
+        stopped_by: the same as one word: ``"epochs"``, ``"until"``, ``"converged"``,
+            ``"early_stopping"``, ``"interrupt"``, ``"not_finite"`` or ``"callback"``.
+        notes: what a user should know about the run, for example that a softmax was folded into the
+            loss.
         seconds: wall-clock time of the run.
 
     >>> history = History()
@@ -39,7 +41,7 @@ class History:
         self.seconds = 0.0
 
     def append(self, logs: dict[str, Any]) -> None:
-        """Add the numbers of one epoch; a name that was not there before gets NaN for the epochs before."""
+        """Add the numbers of one epoch; a new name gets NaN for the epochs before."""
         for name, value in logs.items():
             self.history.setdefault(name, [float("nan")] * self.epochs).append(value)
         self.epochs += 1
@@ -63,30 +65,38 @@ class History:
 
     def __repr__(self) -> str:
         last = ", ".join(
-            f"{name}={values[-1]:.4g}" for name, values in self.history.items() if isinstance(values[-1], float)
+            f"{name}={values[-1]:.4g}"
+            for name, values in self.history.items()
+            if isinstance(values[-1], float)
         )
         return f"History({self.epochs} epochs, {last}; {self.stopped})"
 
-    def to_pandas(self) -> "pandas.DataFrame":
+    def to_pandas(self) -> "pd.DataFrame":
         """The numbers as a pandas data frame with one row an epoch, counted from 1.
 
         Raises:
             MissingDependencyError: pandas is not installed.
         """
         try:
-            import pandas
+            import pandas as pd
         except ImportError:
             raise missing_dependency("history.to_pandas", "pandas", "pandas") from None
-        index = pandas.RangeIndex(1, self.epochs + 1, name="epoch")
-        return pandas.DataFrame(self.history, index=index)
+        index = pd.RangeIndex(1, self.epochs + 1, name="epoch")
+        return pd.DataFrame(self.history, index=index)
 
     def plot(
-        self, path: "str | PathLike[str] | None" = None, *, names: list[str] | None = None, log: bool | None = None
+        self,
+        path: "str | PathLike[str] | None" = None,
+        *,
+        names: list[str] | None = None,
+        log: bool | None = None,
     ) -> "matplotlib.figure.Figure":
-        """Draw every number over the epochs: one panel for each, with its validation twin in the same panel.
+        """Draw every number over the epochs: one panel for each, with its validation twin in the
+        same panel.
 
         Args:
-            path: where to save the picture (the ending picks the format, ``.png`` or ``.svg``); None saves nothing.
+            path: where to save the picture (the ending picks the format, ``.png`` or ``.svg``);
+                None saves nothing.
             names: which numbers to draw (a name brings its ``val_`` twin); default all.
             log: logarithmic axis; default only for a loss that falls more than 50-fold.
 
@@ -117,11 +127,14 @@ class History:
 
     def _panels(self, names: list[str] | None) -> list[str]:
         if self.epochs == 0:
-            raise StateError("history.plot", "no epoch was finished", fix="train for at least one epoch")
+            raise StateError(
+                "history.plot", "no epoch was finished", fix="train for at least one epoch"
+            )
         drawable = [
             name
             for name, values in self.history.items()
-            if not name.startswith("val_") and all(isinstance(value, int | float) for value in values)
+            if not name.startswith("val_")
+            and all(isinstance(value, int | float) for value in values)
         ]
         if names is None:
             return drawable
@@ -129,13 +142,18 @@ class History:
             if name not in drawable:
                 raise unknown_name("history.plot", "logged number", name, drawable)
         if not names:
-            raise ArgumentError("history.plot", "no names to draw", fix="leave names out to draw all")
+            raise ArgumentError(
+                "history.plot", "no names to draw", fix="leave names out to draw all"
+            )
         return names
 
     def _draw_panel(self, axis: Any, name: str, log: bool | None) -> None:
         epochs = range(1, self.epochs + 1)
         drawn: list[float] = []
-        for key, label, colour in ((name, "training", "#1f77b4"), ("val_" + name, "validation", "#d95f02")):
+        for key, label, colour in (
+            (name, "training", "#1f77b4"),
+            ("val_" + name, "validation", "#d95f02"),
+        ):
             if key in self.history:
                 values = self.history[key]
                 marker = "o" if self.epochs == 1 else None

@@ -1,7 +1,9 @@
-"""Data on its way into training: read as arrays and checked; every refusal names the column and the row.
+"""Data on its way into training: read as arrays and checked; every refusal names the column and the
+row.
 
-A model takes one array, a tuple of arrays, or a dict of arrays (several inputs). Whatever comes in (lists, tensors, data
-frames of numbers) is turned into contiguous arrays once, before training, and refused there if it cannot be trained on.
+A model takes one array, a tuple of arrays, or a dict of arrays (several inputs). Whatever comes in
+(lists, tensors, data frames of numbers) is turned into contiguous arrays once, before training, and
+refused there if it cannot be trained on.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,16 +26,15 @@ LABEL_FIX = (
     "number the classes, names, y = np.unique(y, return_inverse=True), "
     "or use cr.estimators.NetworkClassifier, which takes names"
 )
-FILL_FIX = (
-    "fill or drop these cells first, or use the estimators in cr.estimators, which fill missing cells"
-)
+FILL_FIX = "fill or drop these cells first, or use the estimators in cr.estimators, which fill them"
 
 
 def as_arrays(value: Any, name: str, where: str) -> Arrays:
     """Read model inputs: one array, or a tuple or dict of arrays for a model with several inputs.
 
     Args:
-        value: array, list, tensor or data frame of numbers; a tuple or dict of them for several inputs.
+        value: array, list, tensor or data frame of numbers; a tuple or dict of them for several
+            inputs.
         name: what to call the value in messages.
         where: who asks, for messages.
 
@@ -45,18 +46,27 @@ def as_arrays(value: Any, name: str, where: str) -> Arrays:
     """
     arrays: Arrays
     if isinstance(value, dict):
-        arrays = {str(key): as_array(item, f"{name}[{key!r}]", where) for key, item in value.items()}
-    elif isinstance(value, tuple) and any(np.ndim(item) for item in value if hasattr(item, "shape")):
+        arrays = {
+            str(key): as_array(item, f"{name}[{key!r}]", where) for key, item in value.items()
+        }
+    elif isinstance(value, tuple) and any(
+        np.ndim(item) for item in value if hasattr(item, "shape")
+    ):
         arrays = tuple(as_array(item, f"{name}[{i}]", where) for i, item in enumerate(value))
     else:
         return as_array(value, name, where)
     lengths = {key: len(array) for key, array in _items(arrays)}
     if not lengths:
-        raise DataError(where, f"{name} holds no arrays", got=repr(value), fix="pass at least one array")
+        raise DataError(
+            where, f"{name} holds no arrays", got=repr(value), fix="pass at least one array"
+        )
     if len(set(lengths.values())) > 1:
         raise DataError(
-            where, f"the inputs in {name} have different lengths", got=lengths,
-            expected="the same number of rows in each", fix="check how the inputs were made",
+            where,
+            f"the inputs in {name} have different lengths",
+            got=lengths,
+            expected="the same number of rows in each",
+            fix="check how the inputs were made",
         )
     return arrays
 
@@ -66,12 +76,18 @@ def as_array(value: Any, name: str, where: str, text_fix: str = TEXT_FIX) -> Arr
     array = _read(value, name, where, text_fix)
     if array.ndim == 0:
         raise ShapeError(
-            where, f"{name} is a single value", got=repr(value), expected="one row for each example",
+            where,
+            f"{name} is a single value",
+            got=repr(value),
+            expected="one row for each example",
             fix=f"pass an array, for example np.array([{name}])",
         )
     if len(array) == 0 or array.size == 0:
         raise DataError(
-            where, f"{name} is empty", got=f"shape {array.shape}", expected="at least one row and one column",
+            where,
+            f"{name} is empty",
+            got=f"shape {array.shape}",
+            expected="at least one row and one column",
             fix="check the step that filters or loads the data",
         )
     _check_finite(array, name, where, _column_names(value))
@@ -85,26 +101,42 @@ def _read(value: Any, name: str, where: str, text_fix: str) -> Array:
         raise DataError(where, f"{name} is missing", got="None", fix=f"pass {name}")
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise DataError(
-            where, f"{name} is a sparse matrix", got=type(value).__name__, expected="an array",
-            fix=f"pass {name}.toarray(), or use the estimators in cr.estimators, which take sparse matrices",
+            where,
+            f"{name} is a sparse matrix",
+            got=type(value).__name__,
+            expected="an array",
+            fix=f"pass {name}.toarray(), or use cr.estimators, which take sparse matrices",
         )
     try:
         array: Array = np.asarray(value)
     except ValueError as error:  # NumPy's word for rows of different lengths
         raise DataError(
-            where, f"the rows of {name} differ in length", got=str(error),
+            where,
+            f"the rows of {name} differ in length",
+            got=str(error),
             expected="the same number of values in each row",
-            fix="pad the rows to one length; for a model with several inputs pass a tuple or a dict of arrays",
+            fix="pad the rows to one length; several inputs go into a tuple or a dict",
         ) from None
     columns = _column_names(value)
     if array.dtype.kind == "O" and columns is not None:
         return _numbers_from_objects(array, name, where, columns, text_fix)
     if array.dtype.kind in "OUST" or array.dtype.kind in "mMcV":
-        kinds = {"O": "Python objects", "m": "times", "M": "dates", "c": "complex numbers", "V": "records"}
+        kinds = {
+            "O": "Python objects",
+            "m": "times",
+            "M": "dates",
+            "c": "complex numbers",
+            "V": "records",
+        }
         kind = kinds.get(array.dtype.kind, "text")
         raise DataError(
-            where, f"{name} holds {kind}, not numbers", got=_sample(array), expected="numbers or booleans",
-            fix=text_fix if kind == "text" else f"convert first, for example np.asarray({name}, dtype='float32')",
+            where,
+            f"{name} holds {kind}, not numbers",
+            got=_sample(array),
+            expected="numbers or booleans",
+            fix=text_fix
+            if kind == "text"
+            else f"convert first, for example np.asarray({name}, dtype='float32')",
         )
     return array
 
@@ -127,7 +159,7 @@ def _column_names(value: Any) -> list[str] | None:
 def _numbers_from_objects(
     array: Array, name: str, where: str, columns: list[str], text_fix: str
 ) -> Array:
-    """A data frame with nullable or mixed columns: numbers if every cell is one, else an error with the cell."""
+    """A data frame of Python objects as numbers; an error names the first cell that is none."""
     for index, column in enumerate(columns):
         for row, cell in enumerate(array[:, index]):
             if isinstance(cell, bool | int | float | np.number | np.bool_):
@@ -137,18 +169,21 @@ def _numbers_from_objects(
             else:
                 what, fix = f"{cell!r}", text_fix
             raise DataError(
-                where, f"column {column!r} of {name} does not hold only numbers", got=f"{what} in row {row}",
-                expected="numbers in every cell", fix=fix,
+                where,
+                f"column {column!r} of {name} does not hold only numbers",
+                got=f"{what} in row {row}",
+                expected="numbers in every cell",
+                fix=fix,
             )
     return array.astype(np.float64)
 
 
 def all_finite(array: Array) -> bool:
-    """True when no element is NaN or infinite; one pass without a temporary array in the usual case."""
+    """True when no element is NaN or infinite."""
     if array.dtype.kind != "f":
         return True
     with np.errstate(all="ignore"):
-        if np.isfinite(array.sum()):
+        if np.isfinite(array.sum()):  # one pass, no temporary array: the usual case
             return True
         return bool(np.isfinite(array).all())
 
@@ -162,8 +197,11 @@ def _check_finite(array: Array, name: str, where: str, columns: list[str] | None
     count = int(bad.sum())
     more = "" if count == 1 else f" and {count - 1} more cells that are not finite"
     raise DataError(
-        where, f"{name} holds a value that is not a finite number",
-        got=f"{value} in {_place(first, columns)}{more}", expected="finite numbers", fix=FILL_FIX,
+        where,
+        f"{name} holds a value that is not a finite number",
+        got=f"{value} in {_place(first, columns)}{more}",
+        expected="finite numbers",
+        fix=FILL_FIX,
     )
 
 
@@ -173,13 +211,15 @@ def _place(index: tuple[Any, ...], columns: list[str] | None) -> str:
         return row
     if len(index) == 2:
         column = int(index[1])
-        named = repr(columns[column]) if columns is not None and column < len(columns) else str(column)
+        named = (
+            repr(columns[column]) if columns is not None and column < len(columns) else str(column)
+        )
         return f"column {named}, {row}"
     return f"{row} at position {tuple(int(i) for i in index[1:])}"
 
 
 def cast_floats(arrays: Arrays, dtype: "np.dtype[Any]", name: str, where: str) -> Arrays:
-    """The same arrays with floating ones in the model's dtype, so that no training step has to cast them."""
+    """The same arrays with floating ones in this dtype."""
     return map_arrays(arrays, lambda array: cast_array(array, dtype, name, where))
 
 
@@ -192,8 +232,11 @@ def cast_array(array: Array, dtype: "np.dtype[Any]", name: str, where: str) -> A
     if not all_finite(cast):
         place = np.unravel_index(int(np.argmax(~np.isfinite(cast))), cast.shape)
         raise DataError(
-            where, f"{name} holds a value too large for {dtype}", got=f"{array[place]} in {_place(place, None)}",
-            expected=f"at most {np.finfo(dtype).max:.2g}", fix="scale the values, or build the model with dtype='float64'",
+            where,
+            f"{name} holds a value too large for {dtype}",
+            got=f"{array[place]} in {_place(place, None)}",
+            expected=f"at most {np.finfo(dtype).max:.2g}",
+            fix="scale the values, or build the model with dtype='float64'",
         )
     return cast
 

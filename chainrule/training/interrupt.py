@@ -8,9 +8,9 @@ from types import FrameType, TracebackType
 class Interrupt:
     """While active, the first Ctrl-C only sets ``pressed``; a second one interrupts at once.
 
-    A step that is cut in the middle could leave some variables updated and others not, so the training loop asks
-    ``pressed`` between steps. Outside the main thread, or where the program has a Ctrl-C handler of its own, nothing is
-    changed and ``pressed`` stays False.
+    A step that is cut in the middle could leave some variables updated and others not, so the
+    training loop asks ``pressed`` between steps. Outside the main thread, or where the program has
+    a Ctrl-C handler of its own, nothing is changed and ``pressed`` stays False.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, with validation, callbacks, the stopping rule, progress and Ctrl-C."""
+"""The training loop: epochs of steps, validation, callbacks, stopping rule, progress, Ctrl-C."""
 
 import math
 import time
@@ -36,7 +36,8 @@ class Loop:
         run: what callbacks may know.
         step: trains on one batch.
         batches: the training rows.
-        validation: measures one batch, and the rows to measure after each epoch; None for no validation.
+        validation: measures one batch, and the rows to measure after each epoch; None for no
+            validation.
         callbacks: called in this order.
         until: numbers that end the run when all of them are reached.
         progress: the display, or None.
@@ -115,6 +116,9 @@ class Loop:
             self._progress.epoch(epoch, logs)
         self._check_until(logs, history.epochs)
         self._check_callbacks()
+        if self._step.converged:
+            name = self._run.optimizer.name
+            raise Stopped("converged", f"{name} has converged after {history.epochs} epochs")
 
     def _train(self, epoch: int) -> float:
         """Train one epoch and return the mean of its loss over the rows (by their weights)."""
@@ -152,8 +156,9 @@ class Loop:
         rate = self._run.optimizer.learning_rate
         now = f" (now {rate:g})" if isinstance(rate, float) else ""
         reason = (
-            f"the loss became {loss} in {where}. To fix: lower the learning rate{now}, clip the gradients "
-            "(global_clip_norm=1.0 in the optimizer), or scale the inputs and targets to about -1 to 1"
+            f"the loss became {loss} in {where}. To fix: lower the learning rate{now}, clip the "
+            "gradients (global_clip_norm=1.0 in the optimizer), or scale inputs and targets to "
+            "about -1 to 1"
         )
         warnings.warn(reason, RuntimeWarning, stacklevel=2)
         raise Stopped("not_finite", reason)
@@ -163,7 +168,8 @@ class Loop:
             place = "validation" if steps is None else f"{steps} of {self._batches.steps} steps"
             raise Stopped(
                 "interrupt",
-                f"interrupted by Ctrl-C in epoch {epoch + 1}, after {place}; the model keeps the last finished step",
+                f"interrupted by Ctrl-C in epoch {epoch + 1}, after {place}; "
+                "the model keeps the last finished step",
             )
 
     def _check_callbacks(self) -> None:
@@ -183,7 +189,8 @@ class Loop:
 
     def _describe(self, logs: Mapping[str, Any]) -> str:
         return " and ".join(
-            f"{name} {logs[name]:.6g} {self._sign(name, logs[name])} {limit:g}" for name, limit in self._until.items()
+            f"{name} {logs[name]:.6g} {self._sign(name, logs[name])} {limit:g}"
+            for name, limit in self._until.items()
         )
 
     def _sign(self, name: str, value: float) -> str:
@@ -217,7 +224,9 @@ def measure(step: EvaluationStep, batches: Batches, between: Any = None) -> dict
     return {"loss": total / rows, **read_metrics(step.metrics)}
 
 
-def directions(metrics: Sequence[Metric], callbacks: Sequence[Callback], validation: bool) -> dict[str, Direction]:
+def directions(
+    metrics: Sequence[Metric], callbacks: Sequence[Callback], validation: bool
+) -> dict[str, Direction]:
     """Every name that the run will log, with the direction in which it improves."""
     known: dict[str, Direction] = {"loss": "min"}
     known.update({metric.name: metric.direction for metric in metrics})

@@ -6,6 +6,7 @@ from typing import Any, Self, Unpack
 
 from numpy.typing import NDArray
 
+from chainrule.losses.class_weights import ClassWeight
 from chainrule.nn import Layer
 from chainrule.nn.contents import walk
 from chainrule.nn.layer import LayerOptions
@@ -15,7 +16,6 @@ from chainrule.training import fit as training
 from chainrule.training.callbacks import Callback, EarlyStopping
 from chainrule.training.history import History
 from chainrule.training.progress import Verbose
-from chainrule.training.weights import ClassWeight
 
 
 class Model(Layer):
@@ -33,6 +33,7 @@ class Model(Layer):
         ...         super().__init__()
         ...         self.hidden = cr.layers.Dense(8, activation="tanh")
         ...         self.out = cr.layers.Dense(1)
+        ...
         ...     def call(self, inputs):
         ...         return self.out(self.hidden(inputs))
         >>> x = np.linspace(-1, 1, 64, dtype="float32")[:, None]
@@ -41,7 +42,8 @@ class Model(Layer):
         >>> history["loss"][-1] < history["loss"][0], model.predict(x).shape
         (True, (64, 1))
 
-    Different from Keras: there is no ``compile``; loss, optimizer and metrics are arguments of ``fit``.
+    Different from Keras: there is no ``compile``; loss, optimizer and metrics are arguments of
+        ``fit``.
     """
 
     stop_training: bool = False
@@ -57,9 +59,12 @@ class Model(Layer):
     ) -> Tensor:
         """Compute the outputs; see `Layer`."""
         if not self.built and not self.__dict__.get("_dtype_given", True):
-            if any(place.layer.dtype == "float64" for place in walk(self)):
-                self.dtype = "float64"
+            self._take_widest_dtype()
         return super().__call__(inputs, *args, training=training, **kwargs)
+
+    def _take_widest_dtype(self) -> None:
+        if any(place.layer.dtype == "float64" for place in walk(self)):
+            self.dtype = "float64"
 
     def fit(
         self,
@@ -75,7 +80,7 @@ class Model(Layer):
         validation_split: float = 0.0,
         validation_data: Any = None,
         sample_weight: Any = None,
-        class_weight: ClassWeight = None,
+        class_weight: ClassWeight | None = None,
         early_stopping: bool | EarlyStopping | None = None,
         callbacks: Iterable[Callback] = (),
         shuffle: bool = True,
@@ -84,34 +89,39 @@ class Model(Layer):
     ) -> History:
         """Train the model: repeat over the data until a reason to stop comes up.
 
-        The reasons: all epochs are done; the goal of ``until`` is reached; early stopping; a callback; a loss that is
+        The reasons: all epochs are done; the goal of ``until`` is reached; early stopping; a
+            callback; a loss that is
         not finite; Ctrl-C, which ends the run after the step and keeps the model.
 
         Args:
-            x: the inputs, N rows: array, list, tensor or data frame of numbers; a tuple or dict of them for a model
-                with several inputs.
+            x: the inputs, N rows: array, list, tensor or data frame of numbers; a tuple or dict of
+                them for a model with several inputs.
             y: the targets, N rows.
-            loss: a name (``"mse"``, ``"cross_entropy"``, ...), a loss, or a function of (y_true, y_pred). Default that
-                of the last fit.
-            optimizer: a name or an optimizer; default Adam with its default rate. A name starts afresh in each fit; an
-                object continues with its state.
+            loss: a name (``"mse"``, ``"cross_entropy"``, ...), a loss, or a function of (y_true,
+                y_pred). Default that of the last fit.
+            optimizer: a name or an optimizer; default Adam with its default rate. A name starts
+                afresh in each fit; an object continues with its state.
             metrics: names or metrics to log, each computed over the whole epoch.
             epochs: passes over the data, at most; default 1.
-            batch_size: rows in a step; default 32. None for all rows at once, ``"auto"`` for min(200, N).
-            until: stop when every number named here is reached, as in ``{"loss": 0.05, "val_accuracy": 0.9}``; whether
-                smaller or larger is better follows from the metric.
-            validation_split: the share of the rows to hold out for validation, drawn at random (by the seed; for
-                classes, with the same share of each class); default 0.
+            batch_size: rows in a step; default 32. None for all rows at once, ``"auto"`` for
+                min(200, N).
+            until: stop when every number named here is reached, as in ``{"loss": 0.05,
+                "val_accuracy": 0.9}``; whether smaller or larger is better follows from the metric.
+            validation_split: the share of the rows to hold out for validation, drawn at random (by
+                the seed; for classes, with the same share of each class); default 0.
             validation_data: (x, y) or (x, y, sample_weight) to validate on instead.
             sample_weight: N weights, none negative.
             class_weight: a weight for each class, ``{0: 1.0, 1: 5.0}``, or ``"balanced"``.
-            early_stopping: True for ``EarlyStopping()``, or one with other settings: stops when the validation loss has
-                not improved for 10 epochs, and puts the best weights back. Default None: off.
+            early_stopping: True for ``EarlyStopping()``, or one with other settings: stops when the
+                validation loss has not improved for 10 epochs, and puts the best weights back.
+                Default None: off.
             callbacks: code to run between epochs and batches.
             shuffle: put the rows in a new order in each epoch; default True.
-            seed: makes the run repeatable to the bit: order of the rows, held-out rows, random layers and, if the model
-                is not built yet, its initial weights. Default None: drawn from ``cr.set_seed``, else at random.
-            verbose: ``"auto"`` shows a live line on a terminal only; 0 nothing; 1 the live line; 2 a line an epoch.
+            seed: makes the run repeatable to the bit: order of the rows, held-out rows, random
+                layers and, if the model is not built yet, its initial weights. Default None: drawn
+                from ``cr.set_seed``, else at random.
+            verbose: ``"auto"`` shows a live line on a terminal only; 0 nothing; 1 the live line; 2
+                a line an epoch.
 
         Returns:
             The logged numbers of every epoch, and why the run ended (``History.stopped``).
@@ -121,8 +131,10 @@ class Model(Layer):
             ShapeError: inputs, outputs and targets that do not fit.
             ArgumentError: an argument outside what is possible, or an unknown name.
 
-        Different from Keras: ``validation_split`` is random instead of the last rows; ``until``; weights are relative,
-        so a loss with weights is ``sum(w l) / sum(w)``; the loss of an epoch is the mean over its rows.
+        Different from Keras: ``validation_split`` is random instead of the last rows; ``until``;
+            weights are relative,
+        so a loss with weights is ``sum(w l) / sum(w)``; the loss of an epoch is the mean over its
+        rows.
         """
         options = training.Options(
             loss=loss,
@@ -161,10 +173,12 @@ class Model(Layer):
             loss: default that of the last fit.
             metrics: default those of the last fit.
             sample_weight: N weights, none negative.
-            batch_size: rows computed at once; None for all. It does not change the result, but for rounding.
+            batch_size: rows computed at once; None for all. It does not change the result, but for
+                rounding.
 
         Returns:
-            The numbers by name, ``{"loss": ..., "accuracy": ...}``; the loss includes the penalties of the layers.
+            The numbers by name, ``{"loss": ..., "accuracy": ...}``; the loss includes the penalties
+            of the layers.
 
         Raises:
             ArgumentError: no loss is known.
@@ -180,7 +194,8 @@ class Model(Layer):
             batch_size: rows computed at once; None for all.
 
         Returns:
-            What ``call`` returns, for all rows: probabilities if the model ends in softmax or sigmoid. A tuple or dict
+            What ``call`` returns, for all rows: probabilities if the model ends in softmax or
+                sigmoid. A tuple or dict
             of arrays for a model with several outputs.
 
         Raises:

@@ -35,7 +35,8 @@ def make_progress(verbose: Verbose, epochs: int) -> Progress | None:
     """The display for this setting, or None for none.
 
     Args:
-        verbose: ``"auto"`` shows the live line only on a terminal; 0 nothing; 1 the live line; 2 one plain line an epoch.
+        verbose: ``"auto"`` shows the live line only on a terminal; 0 nothing; 1 the live line; 2
+            one plain line an epoch.
         epochs: how many epochs the run has at most.
     """
     if verbose == "auto":
@@ -53,7 +54,9 @@ def format_logs(logs: Mapping[str, Any]) -> str:
     >>> format_logs({"loss": 0.012345, "accuracy": 0.9})
     'loss 0.01234  accuracy 0.9000'
     """
-    return "  ".join(f"{name} {_number(value)}" for name, value in logs.items() if isinstance(value, int | float))
+    return "  ".join(
+        f"{name} {_number(value)}" for name, value in logs.items() if isinstance(value, int | float)
+    )
 
 
 def _number(value: float) -> str:
@@ -93,7 +96,9 @@ class LineProgress:
     def epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Write the line of this epoch."""
         now = time.perf_counter()
-        sys.stderr.write(f"epoch {epoch + 1}/{self.epochs}  {format_logs(logs)}  {now - self._last:.2f} s\n")
+        sys.stderr.write(
+            f"epoch {epoch + 1}/{self.epochs}  {format_logs(logs)}  {now - self._last:.2f} s\n"
+        )
         self._last = now
 
     def stop(self, reason: str) -> None:
@@ -102,7 +107,7 @@ class LineProgress:
 
 
 class LiveProgress:
-    """A line on the terminal that redraws itself at most ten times a second: bar, epoch, numbers, time left."""
+    """A line on the terminal, redrawn at most ten times a second: bar, numbers, time left."""
 
     def __init__(self, epochs: int) -> None:
         from rich.console import Console
@@ -128,7 +133,7 @@ class LiveProgress:
         self._display.start()
 
     def batch(self, epoch: int, batch: int, batches: int, loss: float) -> None:
-        """Move inside an epoch; the numbers are those of the last whole epoch, with this epoch's loss so far."""
+        """Move inside an epoch; the numbers are those of the last whole epoch."""
         numbers = self._numbers or f"loss {_number(loss)}"
         self._draw(epoch, epoch + batch / batches, numbers)
 
@@ -153,6 +158,10 @@ class LiveProgress:
         self._shown = time.perf_counter()
         left = (self._shown - self._begin) / done * (self.epochs - done)
         self._display.update(
-            self._task, completed=done, epoch=epoch + 1, numbers=numbers, left=f"{format_seconds(left)} left",
+            self._task,
+            completed=done,
+            epoch=epoch + 1,
+            numbers=numbers,
+            left=f"{format_seconds(left)} left",
             refresh=True,
         )

@@ -16,7 +16,8 @@ from chainrule.training.model import Model
 class Sequential(Model):
     """A model whose layers run one after another, each on the output of the one before.
 
-    Layers are named after their class with a counter (``dense``, ``dense_1``), or as they were given.
+    Layers are named after their class with a counter (``dense``, ``dense_1``), or as they were
+    given.
 
     Args:
         layers: the layers, in order; more can be added with `add`.
@@ -50,13 +51,18 @@ class Sequential(Model):
                 "not a layer",
                 got=repr(layer)[:80],
                 expected="a layer, such as cr.layers.Dense(10)",
-                fix="wrap a function with cr.layers.Activation(function)" if callable(layer) else "",
+                fix="wrap a function with cr.layers.Activation(function)"
+                if callable(layer)
+                else "",
             )
         names = [name for name, _ in self.named_layers()]
         given = layer._given_name
         if given in names and all(layer is not other for other in self._stack):
             raise ArgumentError(
-                self.where, "two layers of one name", got=repr(given), fix="give one of them another name"
+                self.where,
+                "two layers of one name",
+                got=repr(given),
+                fix="give one of them another name",
             )
         self._stack.append(layer)
         self.forget_compiled()

@@ -1,7 +1,8 @@
 """The training step and the evaluation step, each one traced function.
 
-A training step is forward pass, loss with penalties, backward pass, optimizer update, layer state (running statistics,
-random keys) and metrics: everything that happens to a batch, so that a back end sees all of it as one graph.
+A training step is forward pass, loss with penalties, backward pass, optimizer update, layer state
+(running statistics, random keys) and metrics: everything that happens to a batch, so that a back
+end sees all of it as one graph.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +14,14 @@ from chainrule.errors import ArgumentError, GradientError
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
 from chainrule.nn import Layer
-from chainrule.optimizers import Optimizer
+from chainrule.optimizers import LBFGS, Optimizer
 from chainrule.tensor import GradientTape, Tensor, Variable, functions, jit
 
 
-def batch_loss(model: Layer, loss: Loss, y: Tensor, outputs: Tensor, weights: Tensor | None) -> Tensor:
-    """The number that training lowers: the weighted mean loss of a batch plus the penalties of the layers."""
+def batch_loss(
+    model: Layer, loss: Loss, y: Tensor, outputs: Tensor, weights: Tensor | None
+) -> Tensor:
+    """What training lowers: the weighted mean loss of a batch plus the layers' penalties."""
     total = loss(y, outputs, sample_weight=weights)
     for penalty in model.losses:
         total = total + penalty
@@ -39,7 +42,8 @@ class _Step:
 
 
 class TrainingStep(_Step):
-    """One training step on a batch, as one compiled function. ``fit`` uses it; so can a loop of your own.
+    """One training step on a batch, as one compiled function. ``fit`` uses it; so can a loop of
+    your own.
 
     ``loss = loss(y, model(x)) + penalties;  w <- optimizer(w, d loss / d w)``
 
@@ -50,7 +54,8 @@ class TrainingStep(_Step):
         metrics: updated with every batch; reset and read them between epochs.
 
     Raises:
-        ArgumentError: the model has no trainable variables, or the optimizer is no step-by-step method.
+        ArgumentError: the model has no trainable variables, or the optimizer is no step-by-step
+            method.
 
     >>> import chainrule as cr
     >>> model = cr.Sequential([cr.layers.Dense(1)])
@@ -72,10 +77,15 @@ class TrainingStep(_Step):
                 model.name,
                 "the model has nothing to train",
                 got="no trainable variables",
-                fix="set trainable=True on a layer, or call the model once so that its variables exist",
+                fix="set trainable=True on a layer, or call the model once, which builds it",
             )
         self.untrained: list[str] = []
         self._compiled = jit(self._run)
+
+    @property
+    def converged(self) -> bool:
+        """Whether further steps would change nothing."""
+        return False
 
     def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Train on one batch and return its loss, from before the update."""
@@ -100,7 +110,7 @@ class TrainingStep(_Step):
                 self.model.name,
                 "the loss does not depend on any trainable variable",
                 got=", ".join(self.untrained),
-                fix="check that call returns what the layers made, and that stop_gradient does not cut it off",
+                fix="check that call returns what the layers made, not cut off by stop_gradient",
             )
         return loss, gradients, outputs
 
@@ -108,18 +118,24 @@ class TrainingStep(_Step):
 class FullBatchStep(TrainingStep):
     """A step of an optimizer that evaluates the loss of all rows several times, such as L-BFGS.
 
-    Layers that draw random numbers draw the same ones in every evaluation of one step, so that the optimizer sees one
-    function; metrics are measured once, after the step.
+    Layers that draw random numbers draw the same ones in every evaluation of one step, so that the
+    optimizer sees one function; metrics are measured once, after the step.
     """
 
     def __init__(
-        self, model: Layer, loss: Loss, optimizer: Optimizer, metrics: Sequence[Metric] = ()
+        self, model: Layer, loss: Loss, optimizer: LBFGS, metrics: Sequence[Metric] = ()
     ) -> None:
         super().__init__(model, loss, optimizer, metrics)
+        self._minimizer = optimizer
         self._evaluate = jit(self._value_and_gradients)
         self._after = EvaluationStep(model, loss, metrics)
         self._data: tuple[Any, ...] = ()
         self._function: Callable[[], tuple[float, list[NDArray[Any]]]] | None = None
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimizer found no better weights in its last step."""
+        return self._minimizer.converged
 
     def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Make one step on all rows and return the loss after it."""
@@ -128,7 +144,7 @@ class FullBatchStep(TrainingStep):
         if self._function is None or not known or self.model.generators:
             # The optimizer spares an evaluation where it is given the same function as before.
             self._data, self._function = data, self._function_of(*data)
-        loss = self.optimizer.minimize_step(self._function, self.variables)
+        loss = self._minimizer.minimize_step(self._function, self.variables)
         if self.metrics:
             self._after(*data)
         return float(loss)

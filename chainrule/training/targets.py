@@ -1,4 +1,4 @@
-"""Targets on their way into training: read, aligned with the model's outputs, checked against the loss."""
+"""Targets: read, aligned with the model's outputs, checked against the loss."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def as_targets(y: Any, rows: int, where: str) -> Array:
             where,
             "targets are missing",
             got="y=None",
-            fix="pass y, one target for each row of x (y=x for a network that reproduces its input)",
+            fix="pass y, one target for each row of x (y=x for a network that copies its input)",
         )
     if isinstance(y, dict) or (isinstance(y, tuple) and any(np.ndim(part) for part in y)):
         raise DataError(
@@ -45,10 +45,11 @@ def as_targets(y: Any, rows: int, where: str) -> Array:
 
 
 def fit_targets(y: Array, outputs: Any, loss: Loss, where: str) -> Array:
-    """Targets aligned with the model's outputs, in their dtype if floating, and checked against the loss.
+    """Targets aligned with the model's outputs, in their dtype if floating, and checked against the
+    loss.
 
-    ``(N,)`` targets of ``(N, 1)`` outputs become ``(N, 1)`` and the other way round: nothing is ever broadcast to
-    ``(N, N)``.
+    ``(N,)`` targets of ``(N, 1)`` outputs become ``(N, 1)`` and the other way round: nothing is
+    ever broadcast to ``(N, N)``.
 
     Args:
         y: targets ``(N, ...)``.
@@ -57,8 +58,10 @@ def fit_targets(y: Array, outputs: Any, loss: Loss, where: str) -> Array:
         where: who asks, for messages.
 
     Raises:
-        ShapeError: the model does not return one tensor, or the targets do not fit it under this loss.
-        DataError: targets that the loss cannot take, such as class numbers outside the width of the outputs.
+        ShapeError: the model does not return one tensor, or the targets do not fit it under this
+            loss.
+        DataError: targets that the loss cannot take, such as class numbers outside the width of the
+            outputs.
     """
     if not isinstance(outputs, Tensor):
         raise ShapeError(
@@ -66,7 +69,7 @@ def fit_targets(y: Array, outputs: Any, loss: Loss, where: str) -> Array:
             "the model returns more than one output",
             got=type(outputs).__name__,
             expected="one tensor from call",
-            fix="join the outputs with cr.concatenate, or train with GradientTape and a loss for each output",
+            fix="join the outputs with cr.concatenate, or write the loop with GradientTape",
         )
     inner = outputs.shape[1:]
     if (*y.shape[1:], 1) == inner or y.shape[1:] == (*inner, 1):

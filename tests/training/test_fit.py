@@ -1,0 +1,465 @@
+"""fit, evaluate, predict: what is computed, and when it stops."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.training.step import TrainingStep
+
+
+def line_data(rows: int = 70, seed: int = 0) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 3))
+    return x, x @ np.array([1.0, -2.0, 0.5]) + 0.3
+
+
+def blobs(rows: int = 90, classes: int = 3) -> tuple[Any, Any]:
+    rng = np.random.default_rng(1)
+    y = np.arange(rows) % classes
+    return rng.normal(size=(rows, 2)) * 0.4 + np.array([[0, 0], [3, 0], [0, 3]])[y], y
+
+
+def dense(*widths: int, dtype: str = "float64", **options: Any) -> cr.Sequential:
+    layers = [cr.layers.Dense(w, activation="tanh", dtype=dtype) for w in widths[:-1]]
+    return cr.Sequential([*layers, cr.layers.Dense(widths[-1], dtype=dtype, **options)])
+
+
+def test_loss_falls_and_history_counts() -> None:
+    x, y = line_data()
+    model = dense(1)
+    history = model.fit(x, y, loss="mse", optimizer=cr.optimizers.SGD(0.1), epochs=40, seed=0)
+    assert history.epochs == len(history["loss"]) == len(history) == 40
+    assert history["loss"][-1] < 1e-3 < history["loss"][0]
+    assert (history.stopped_by, history.stopped) == ("epochs", "all 40 epochs done")
+    assert history.seconds > 0
+
+
+def test_tape_loop_gives_the_same_weights() -> None:
+    x, y = line_data(64)
+    by_fit, by_hand = dense(8, 1), dense(8, 1)
+    by_fit(x), by_hand(x)
+    by_hand.set_weights(by_fit.get_weights())
+    by_fit.fit(
+        x,
+        y,
+        loss="mse",
+        optimizer=cr.optimizers.Adam(0.01),
+        epochs=25,
+        batch_size=16,
+        shuffle=False,
+    )
+    loss_function, optimizer = cr.losses.MeanSquaredError(), cr.optimizers.Adam(0.01)
+    for _ in range(25):
+        for start in range(0, 64, 16):
+            rows = slice(start, start + 16)
+            with cr.GradientTape() as tape:
+                loss = loss_function(y[rows, None], by_hand(x[rows], training=True))
+            gradients = tape.gradient(loss, by_hand.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, by_hand.trainable_variables))
+    for fitted, written in zip(by_fit.get_weights(), by_hand.get_weights()):
+        np.testing.assert_allclose(fitted, written, rtol=1e-12, atol=1e-14)
+
+
+def test_short_last_batch_is_weighted_by_its_rows() -> None:
+    x, y = line_data(70)
+    model = dense(1)
+    model(x)
+    expected = float(np.mean((model.predict(x)[:, 0] - y) ** 2))
+    optimizer = cr.optimizers.SGD(0.0)
+    history = model.fit(x, y, loss="mse", metrics=["mae"], optimizer=optimizer, batch_size=32)
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-12)
+    mean = float(np.mean(np.abs(model.predict(x)[:, 0] - y)))
+    assert history["mae"][0] == pytest.approx(mean, rel=1e-12)
+    assert model.evaluate(x, y, batch_size=33)["loss"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_step_is_traced_at_most_twice() -> None:
+    x, y = line_data(70)
+    model = dense(4, 1)
+    model.fit(x, y, loss="mse", epochs=3, batch_size=32, validation_split=0.2)
+    assert len(model._setup.step._compiled.graphs) == 2
+    assert len(model._setup.evaluation._compiled.graphs) == 1
+
+
+def test_whole_step_is_one_graph() -> None:
+    x, y = line_data(20)
+    model = cr.Sequential([
+        cr.layers.Dense(4, kernel_regularizer="l2"), cr.layers.BatchNormalization(),
+        cr.layers.Dropout(0.5), cr.layers.Dense(1),
+    ])  # fmt: skip
+    model(x)
+    metric = cr.metrics.get("mae")
+    step = TrainingStep(model, cr.losses.get("mse"), cr.optimizers.Adam(), [metric])
+    before = [v.numpy() for v in model.variables]
+    state = model.generators[0].state.numpy()
+    step(x, y[:, None])
+    assert len(step._compiled.graphs) == 1
+    assert all((a != b).any() for a, b in zip(before, model.get_weights()) if a.size > 1)
+    assert (state != model.generators[0].state.numpy()).any()
+    assert metric.result() > 0
+
+
+def test_penalties_are_in_the_loss() -> None:
+    x, y = line_data(20)
+    model = dense(1, kernel_regularizer=cr.regularizers.L2(0.5))
+    model(x)
+    plain = float(np.mean((model.predict(x)[:, 0] - y) ** 2))
+    penalty = 0.5 * float((model.weights["dense/kernel"].numpy() ** 2).sum())
+    assert model.evaluate(x, y, loss="mse")["loss"] == pytest.approx(plain + penalty, rel=1e-12)
+    history = model.fit(x, y, loss="mse", optimizer=cr.optimizers.SGD(0.1), batch_size=None)
+    assert history["loss"][0] == pytest.approx(plain + penalty, rel=1e-12)
+
+
+# ---- stopping
+
+
+def test_until_stops_and_says_so() -> None:
+    x, y = line_data()
+    history = dense(1).fit(
+        x, y, loss="mse", optimizer=cr.optimizers.SGD(0.1), epochs=500, until={"loss": 0.05}, seed=1
+    )
+    assert history.stopped_by == "until"
+    assert history["loss"][-1] <= 0.05 < history["loss"][-2]
+    assert history.stopped.startswith("loss 0.0")
+    assert history.stopped.endswith(f"<= 0.05 after {history.epochs} epochs")
+
+
+def test_until_knows_the_direction_of_a_metric() -> None:
+    x, y = blobs()
+    goal = {"accuracy": 0.9, "val_loss": 0.6}
+    history = dense(3).fit(
+        x, y, loss="cross_entropy", metrics=["accuracy"], optimizer=cr.optimizers.Adam(0.05),
+        epochs=300, until=goal, validation_split=0.2, seed=0,
+    )  # fmt: skip
+    assert history.stopped_by == "until"
+    assert history["accuracy"][-1] >= 0.9
+    assert history["val_loss"][-1] <= 0.6
+    assert history["accuracy"][-2] < 0.9 or history["val_loss"][-2] > 0.6
+    assert "accuracy" in history.stopped
+    assert " >= 0.9 and val_loss" in history.stopped
+
+
+def test_goal_not_reached_is_said() -> None:
+    x, y = line_data()
+    history = dense(1).fit(x, y, loss="mse", epochs=2, until={"loss": 1e-9})
+    assert history.stopped_by == "epochs"
+    assert "the goal was not reached: loss" in history.stopped
+
+
+def test_until_takes_the_name_the_metric_was_given_by() -> None:
+    x, y = blobs()
+    history = dense(3).fit(
+        x, y, loss="cross_entropy", metrics=["acc"], until={"acc": 0.0}, epochs=5
+    )
+    assert history.epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("until", "words"),
+    [
+        ({"los": 0.1}, "did you mean 'loss'"),
+        ({"val_loss": 0.1}, "val_loss"),
+        ({"loss": "x"}, "'x'"),
+    ],
+)
+def test_bad_goals_are_refused_before_training(until: Any, words: str) -> None:
+    x, y = line_data()
+    model = dense(1)
+    model(x)
+    before = model.get_weights()
+    with pytest.raises(cr.errors.ArgumentError, match=words):
+        model.fit(x, y, loss="mse", until=until)
+    assert all((a == b).all() for a, b in zip(before, model.get_weights()))
+
+
+@pytest.mark.filterwarnings("ignore:the loss became")
+def test_a_loss_that_is_not_finite_stops_with_advice() -> None:
+    x, y = line_data()
+    history = dense(1).fit(
+        x * 100, y, loss="mse", optimizer=cr.optimizers.SGD(1e3), epochs=2000, batch_size=10
+    )
+    assert history.stopped_by == "not_finite"
+    assert history.epochs < 2000
+    assert "lower the learning rate (now 1000)" in history.stopped
+    with pytest.warns(RuntimeWarning, match="the loss became"):
+        dense(1).fit(x * 100, y, loss="mse", optimizer=cr.optimizers.SGD(1e3), epochs=2000)
+
+
+# ---- validation
+
+
+def split_of(x: Any, y: Any, model: cr.Model, **options: Any) -> tuple[Any, Any]:
+    """The first column of the training and of the validation rows, as the model meets them."""
+    training: list[float] = []
+    held_out: list[float] = []
+
+    class Witness(cr.Model):
+        def __init__(self) -> None:
+            super().__init__(dtype="float64")
+            self.inner = model
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return self.inner(inputs)
+
+    witness = Witness()
+    witness(x)
+
+    class Look(cr.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            setup = witness._setup
+            for step, rows in ((setup.step, training), (setup.evaluation, held_out)):
+                compiled = step._compiled
+
+                def watched(x: Any, *rest: Any, compiled: Any = compiled, rows: Any = rows) -> Any:
+                    rows.extend(np.asarray(x)[:, 0].tolist())
+                    return compiled(x, *rest)
+
+                step._compiled = watched
+
+    witness.fit(x, y, callbacks=[Look()], **options)
+    return training, held_out
+
+
+def test_validation_split_is_random_seeded_and_disjoint() -> None:
+    x, y = line_data(50)
+    x[:, 0] = np.arange(50)
+    options: Any = {"loss": "mse", "validation_split": 0.2}
+    parts = [split_of(x, y, dense(1), seed=seed, **options) for seed in (3, 3, 4)]
+    training, held_out = parts[0]
+    assert sorted(training + held_out) == list(range(50))
+    assert len(held_out) == 10
+    assert held_out != list(range(40, 50))
+    assert parts[0] == parts[1] != parts[2]
+    assert training != sorted(training)
+
+
+def test_stratified_split_keeps_every_class_on_both_sides() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(100, 2)), np.array([0] * 90 + [1] * 10)
+    x[:, 0] = y
+    training, held_out = split_of(x, y, dense(2), loss="cross_entropy", validation_split=0.2)
+    assert (training.count(1), held_out.count(1)) == (8, 2)
+    training, held_out = split_of(
+        x, y.astype(float), dense(1), loss="binary_cross_entropy", validation_split=0.2
+    )
+    assert (training.count(1), held_out.count(1)) == (8, 2)
+
+
+def test_validation_data_is_measured_as_evaluate_measures_it() -> None:
+    x, y = line_data(60)
+    xv, yv = line_data(25, seed=5)
+    model = dense(4, 1)
+    weights = np.linspace(0, 1, 25)
+    history = model.fit(
+        x, y, loss="mse", validation_data=(xv, yv, weights), epochs=2, metrics="mae"
+    )
+    values = model.evaluate(xv, yv, sample_weight=weights)
+    assert history["val_loss"][-1] == pytest.approx(values["loss"], rel=1e-12)
+    assert {f"val_{name}" for name in values} < set(history)
+
+
+def test_early_stopping_restores_the_best_weights() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 8)), rng.normal(size=40)  # noise: validation gets worse soon
+    model = dense(32, 1)
+    stopping = cr.callbacks.EarlyStopping(patience=5)
+    history = model.fit(
+        x, y, loss="mse", optimizer=cr.optimizers.Adam(0.02), epochs=400, validation_data=(x[::-1], y),
+        early_stopping=stopping, seed=0,
+    )  # fmt: skip
+    assert history.stopped_by == "early_stopping"
+    best = int(np.argmin(history["val_loss"]))
+    assert history.epochs == best + 6
+    assert model.evaluate(x[::-1], y)["loss"] == pytest.approx(history["val_loss"][best], rel=1e-12)
+    assert any(f"epoch {best + 1}" in note for note in history.notes)
+
+
+def test_early_stopping_without_validation_says_what_it_watches() -> None:
+    x, y = line_data()
+    history = dense(1).fit(x, y, loss="mse", early_stopping=True, epochs=2)
+    assert any("watches the training loss" in note for note in history.notes)
+
+
+# ---- weights
+
+
+def test_sample_weights_act_as_repeated_rows() -> None:
+    x, y = line_data(12)
+    weights = np.array([0, 1, 2] * 4, float)
+    repeated = np.repeat(np.arange(12), weights.astype(int))
+    models = [dense(1), dense(1)]
+    for model in models:
+        model(x)
+        model.set_weights(models[0].get_weights())
+    options: Any = {"loss": "mse", "batch_size": None, "epochs": 10}
+    one = models[0].fit(x, y, sample_weight=weights, optimizer=cr.optimizers.SGD(0.1), **options)
+    two = models[1].fit(x[repeated], y[repeated], optimizer=cr.optimizers.SGD(0.1), **options)
+    np.testing.assert_allclose(one["loss"], two["loss"], rtol=1e-12)
+    np.testing.assert_allclose(models[0].get_weights()[0], models[1].get_weights()[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_class_weights_are_sample_weights_by_class(one_hot: bool) -> None:
+    x, y = blobs(30)
+    targets = np.eye(3, dtype=int)[y] if one_hot else y
+    table = np.array([1.0, 2.0, 5.0])
+    models = [dense(3), dense(3)]
+    for model in models:
+        model(x)
+        model.set_weights(models[0].get_weights())
+    options: Any = {"loss": "cross_entropy", "batch_size": None, "epochs": 5}
+    one = models[0].fit(x, targets, class_weight=dict(enumerate(table)), **options)
+    two = models[1].fit(x, targets, sample_weight=table[y], **options)
+    assert one["loss"] == two["loss"]
+    balanced = dense(3).fit(x, targets, class_weight="balanced", **options)
+    assert np.isfinite(balanced["loss"][-1])
+
+
+def test_batches_without_weight_are_left_out() -> None:
+    x, y = line_data(40)
+    weights = np.zeros(40)
+    weights[5] = 1.0
+    history = dense(1).fit(
+        x, y, loss="mse", sample_weight=weights, batch_size=4, epochs=3, metrics=["mae"]
+    )
+    assert np.isfinite(history["loss"]).all()
+
+
+# ---- the rest
+
+
+def test_fit_goes_on_with_an_optimizer_object() -> None:
+    x, y = line_data(32)
+    one, two = dense(1), dense(1)
+    one(x), two(x)
+    two.set_weights(one.get_weights())
+    first, second = cr.optimizers.Adam(0.01), cr.optimizers.Adam(0.01)
+    options: Any = {"loss": "mse", "batch_size": None}
+    one.fit(x, y, optimizer=first, epochs=10, **options)
+    two.fit(x, y, optimizer=second, epochs=5, **options)
+    step = two._setup.step
+    two.fit(x, y, optimizer=second, epochs=5, **options)
+    assert two._setup.step is step
+    np.testing.assert_array_equal(one.get_weights()[0], two.get_weights()[0])
+    two.fit(x, y, optimizer="sgd", **options)
+    assert two._setup.step is not step
+
+
+def test_freezing_a_layer_between_fits_is_noticed() -> None:
+    x, y = line_data(32)
+    model = dense(4, 1)
+    optimizer = cr.optimizers.SGD(0.1)
+    model.fit(x, y, loss="mse", optimizer=optimizer)
+    model.layers[0].trainable = False
+    frozen, before = model.layers[0].get_weights(), model.layers[1].get_weights()
+    model.fit(x, y, loss="mse", optimizer=optimizer)
+    assert all((a == b).all() for a, b in zip(frozen, model.layers[0].get_weights()))
+    assert (before[0] != model.layers[1].get_weights()[0]).any()
+
+
+def test_lbfgs_uses_all_rows_and_stops_when_it_has_converged() -> None:
+    x, y = line_data(50)
+    model = dense(1)
+    history = model.fit(
+        x, y, loss="mse", optimizer="lbfgs", epochs=200, metrics=["mae"], batch_size=8
+    )
+    assert history["loss"][-1] < 1e-10
+    assert history.epochs < 50
+    assert history.stopped_by == "converged"
+    assert any("batch_size=8 has no effect" in note for note in history.notes)
+    assert model.evaluate(x, y)["loss"] == pytest.approx(history["loss"][-1], abs=1e-12)
+
+
+def test_two_inputs_as_tuple_and_as_dict() -> None:
+    class Two(cr.Model):
+        def __init__(self, as_dict: bool) -> None:
+            super().__init__()
+            self.as_dict = as_dict
+            self.left, self.right = cr.layers.Dense(4), cr.layers.Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            a, b = (inputs["a"], inputs["b"]) if self.as_dict else inputs
+            return self.right(cr.concatenate([self.left(a), b], axis=-1))
+
+    x, y = line_data(50)
+    losses = []
+    for as_dict in (False, True):
+        inputs = {"a": x[:, :2], "b": x[:, 2:]} if as_dict else (x[:, :2], x[:, 2:])
+        model = Two(as_dict)
+        history = model.fit(
+            inputs, y, loss="mse", epochs=3, seed=0, validation_split=0.2, batch_size=16
+        )
+        losses.append(history["loss"])
+        assert model.predict(inputs, batch_size=7).shape == (50, 1)
+    assert losses[0] == losses[1]
+
+
+def test_the_loss_may_be_any_function() -> None:
+    x, y = line_data(40)
+
+    def absolute(y_true: Any, y_pred: Any) -> Any:
+        return cr.mean(cr.abs(y_true - y_pred), axis=-1)
+
+    model = dense(1)
+    history = model.fit(x, y, loss=absolute, optimizer=cr.optimizers.SGD(0.01), epochs=5)
+    by_name = model.evaluate(x, y, loss="mae")
+    assert model.evaluate(x, y)["loss"] == pytest.approx(by_name["loss"], rel=1e-12)
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_folded_softmax_is_noted() -> None:
+    x, y = blobs()
+    model = cr.Sequential([cr.layers.Dense(3, activation="softmax")])
+    history = model.fit(x, y, loss="cross_entropy", metrics=["accuracy"], epochs=2)
+    assert any("softmax is folded" in note for note in history.notes)
+    np.testing.assert_allclose(model.predict(x).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_an_unused_layer_is_noted_and_left_alone() -> None:
+    class Spare(cr.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.spare = cr.layers.Dense(1), cr.layers.Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            return self.used(inputs) + cr.stop_gradient(self.spare(inputs))
+
+    x, y = line_data(20)
+    history = Spare().fit(x, y, loss="mse")
+    assert any("spare/kernel" in note for note in history.notes)
+
+
+def test_a_model_whose_loss_depends_on_nothing_is_an_error() -> None:
+    class Cut(cr.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = cr.layers.Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            return cr.stop_gradient(self.out(inputs))
+
+    x, y = line_data(20)
+    with pytest.raises(cr.errors.GradientError, match="does not depend on any trainable variable"):
+        Cut().fit(x, y, loss="mse")
+
+
+def test_predict_in_batches_and_at_once_agree() -> None:
+    x, _ = line_data(50)
+    model = dense(4, 1)
+    np.testing.assert_allclose(
+        model.predict(x, batch_size=7), model.predict(x, batch_size=None), rtol=1e-12
+    )
+    assert model.predict(x[:1]).shape == (1, 1)
+
+
+def test_model_dtype_follows_its_layers() -> None:
+    x, y = line_data(20)
+    model = dense(1)
+    model.fit(x, y, loss="mse")
+    assert model.dtype == "float64"
+    assert model.predict(x).dtype == np.float64
+    single = dense(1, dtype="float32")
+    single.fit(x, y, loss="mse")
+    assert single.predict(x).dtype == np.float32
