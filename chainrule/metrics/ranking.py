@@ -27,8 +27,8 @@ class AUC(Metric):
 
     The scores of an epoch are kept as two histograms for each class, fine at both ends of the
     scale, so that memory does not grow with the data. Pairs within one bin count 1/2: the result
-    differs from the exact area by at most ``error_bound``, usually by far less (on 1,000 random rows by less
-    than 1e-4, on 20,000 by less than 1e-5).
+    differs from the exact area by at most ``error_bound``, usually by far less (on 1,000 random
+    rows by less than 1e-4, on 20,000 by less than 1e-5).
 
     Args:
         bins: how many bins a histogram has; default 16384.
