@@ -66,11 +66,11 @@ class Loss:
 
     def per_example(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """The loss of each row: ``(N, ...)``, without the last axis of the predictions."""
-        if self.function is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} has to define per_example(y_true, y_pred)"
-            )
-        return as_tensor(type(self).function(y_true, y_pred, **self.options))  # type: ignore[misc]  # not None here
+        function = type(self).function
+        if function is None:
+            name = type(self).__name__
+            raise NotImplementedError(f"{name} has to define per_example(y_true, y_pred)")
+        return as_tensor(function(y_true, y_pred, **self.options))
 
     def __call__(
         self,

@@ -63,7 +63,7 @@ def class_numbers(target: Tensor, classes: int, where: str) -> Tensor:
             expected=f"a whole number from 0 to {classes - 1} ({classes} classes)",
             fix="number the classes from 0, and give the last layer one output for each of them",
         )
-    return target if target.dtype.kind in "iu" else target.astype("int32")
+    return target if target.dtype.name == "int64" else target.astype("int32")
 
 
 def _require_distributions(target: Tensor, where: str) -> None:

@@ -230,6 +230,8 @@ def test_class_numbers_in_every_form():
     ):
         assert losses.cross_entropy(y, z).numpy() == pytest.approx(expected, rel=1e-15)
     assert losses.cross_entropy([True, False], z[:2, :2]).shape == (2,)
+    many = losses.cross_entropy(np.array([255], "uint8"), np.eye(300)[[255]] * 800)
+    assert many.tolist() == [0.0]
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "focal_cross_entropy", "categorical_hinge"])
