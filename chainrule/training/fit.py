@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -287,11 +288,11 @@ def _callbacks(options: Options) -> list[Callback]:
     return callbacks
 
 
-def _until(until: Mapping[str, float] | None, run: Run) -> dict[str, float]:
+def _until(until: Mapping[str, Any] | None, run: Run) -> dict[str, float]:
     goals = {}
     for name, limit in (until or {}).items():
         logged = run.logged_name(name, "fit: until")
-        if isinstance(limit, bool) or not isinstance(limit, int | float) or not np.isfinite(limit):
+        if isinstance(limit, bool) or not isinstance(limit, Real) or not np.isfinite(limit):
             raise ArgumentError(
                 "fit: until", f"no limit for {name}", got=repr(limit), expected="a finite number"
             )

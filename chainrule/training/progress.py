@@ -51,8 +51,8 @@ def make_progress(verbose: Verbose, epochs: int) -> Progress | None:
 def format_logs(logs: Mapping[str, Any]) -> str:
     """The single numbers of an epoch in a line.
 
-    >>> format_logs({"loss": 0.012345, "accuracy": 0.9})
-    'loss 0.01234  accuracy 0.9000'
+    >>> format_logs({"loss": 0.012346, "accuracy": 0.9})
+    'loss 0.01235  accuracy 0.9000'
     """
     return "  ".join(
         f"{name} {_number(value)}" for name, value in logs.items() if isinstance(value, int | float)
@@ -125,6 +125,7 @@ class LiveProgress:
         )
         self._task = self._display.add_task("", total=epochs, epoch=0, numbers="", left="")
         self._begin = self._shown = 0.0
+        self._first_epoch = 0.0  # when it ended: its time holds the compilation
         self._numbers = ""
 
     def start(self) -> None:
@@ -141,6 +142,7 @@ class LiveProgress:
         """Show the numbers of this epoch."""
         self._numbers = format_logs(logs)
         now = time.perf_counter()
+        self._first_epoch = self._first_epoch or now
         if now - self._shown >= REFRESH_SECONDS or epoch + 1 == self.epochs:
             self._draw(epoch, epoch + 1, self._numbers)
 
@@ -152,11 +154,15 @@ class LiveProgress:
             self._task, numbers=self._numbers or task.fields["numbers"], left=format_seconds(took)
         )
         self._display.stop()
-        self._display.console.print(reason, style="dim", highlight=False)
+        if reason:
+            self._display.console.print(reason, style="dim", highlight=False)
 
     def _draw(self, epoch: int, done: float, numbers: str) -> None:
         self._shown = time.perf_counter()
-        left = (self._shown - self._begin) / done * (self.epochs - done)
+        if done > 1:
+            left = (self._shown - self._first_epoch) / (done - 1) * (self.epochs - done)
+        else:
+            left = (self._shown - self._begin) / done * (self.epochs - done)
         self._display.update(
             self._task,
             completed=done,

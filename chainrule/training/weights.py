@@ -85,5 +85,6 @@ def class_numbers(y: Array) -> Array | None:
         whole = y.dtype.kind in "iub" or bool((y == np.floor(y)).all())
         return y.astype(np.int64) if whole else None
     if y.ndim == 2 and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
-        return y.argmax(axis=1)
+        classes: Array = y.argmax(axis=1)
+        return classes
     return None

@@ -3,7 +3,7 @@
 import csv
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_lambda_callback() -> None:
 
 def test_a_callback_may_log_and_until_may_use_it() -> None:
     class Double(Callback):
-        logged = {"double": "min"}
+        logged: ClassVar = {"double": "min"}
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             logs["double"] = 2 * logs["loss"]
@@ -123,7 +123,7 @@ def test_an_error_in_a_callback_reaches_the_user() -> None:
 class Given(Callback):
     """Logs given numbers instead of measured ones."""
 
-    logged = {"score": "max", "cost": "min"}
+    logged: ClassVar = {"score": "max", "cost": "min"}
 
     def __init__(self, name: str, values: list[float]) -> None:
         self.name, self.values = name, values
@@ -175,7 +175,7 @@ def test_keras_spelling_and_no_restoring() -> None:
     model = cr.Sequential([cr.layers.Dense(1)])
     last: list[Any] = []
     record = cr.callbacks.LambdaCallback(
-        on_epoch_end=lambda e, l: last.append(model.get_weights()[0])
+        on_epoch_end=lambda epoch, logs: last.append(model.get_weights()[0])
     )
     fit(model, callbacks=[Given("cost", [1, 2, 3, 4]), record, stopping])
     assert (model.get_weights()[0] == last[-1]).all()
@@ -186,7 +186,9 @@ def test_best_weights_come_back_also_when_all_epochs_are_done() -> None:
     stopping = cr.callbacks.EarlyStopping("cost")
     model = cr.Sequential([cr.layers.Dense(1), cr.layers.BatchNormalization()])
     kept: list[Any] = []
-    record = cr.callbacks.LambdaCallback(on_epoch_end=lambda e, l: kept.append(model.get_weights()))
+    record = cr.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: kept.append(model.get_weights())
+    )
     fit(model, callbacks=[Given("cost", [2, 1, 3, 4]), record], early_stopping=stopping)
     assert all((a == b).all() for a, b in zip(model.get_weights(), kept[1]))
 
@@ -241,7 +243,7 @@ def test_model_checkpoint_saves_the_best_and_every_epoch(tmp_path: Path) -> None
     model = cr.Sequential([cr.layers.Dense(1)])
     kept: list[Any] = []
     record = cr.callbacks.LambdaCallback(
-        on_epoch_end=lambda e, l: kept.append(model.get_weights()[0])
+        on_epoch_end=lambda epoch, logs: kept.append(model.get_weights()[0])
     )
     best = cr.callbacks.ModelCheckpoint(tmp_path / "best.safetensors", "cost")
     each = cr.callbacks.ModelCheckpoint(

@@ -266,8 +266,8 @@ def test_early_stopping_restores_the_best_weights() -> None:
     model = dense(32, 1)
     stopping = cr.callbacks.EarlyStopping(patience=5)
     history = model.fit(
-        x, y, loss="mse", optimizer=cr.optimizers.Adam(0.02), epochs=400, validation_data=(x[::-1], y),
-        early_stopping=stopping, seed=0,
+        x, y, loss="mse", optimizer=cr.optimizers.Adam(0.02), epochs=400,
+        validation_data=(x[::-1], y), early_stopping=stopping, seed=0,
     )  # fmt: skip
     assert history.stopped_by == "early_stopping"
     best = int(np.argmin(history["val_loss"]))

@@ -91,6 +91,6 @@ def test_rows_are_shuffled_anew_in_each_epoch(shuffle: bool) -> None:
     epochs = [[b.y.tolist() for b in batches.epoch(epoch)] for epoch in range(3)]
     assert [len(rows) for rows in epochs[0]] == [4, 4, 2]
     for epoch in epochs:
-        assert sorted(sum(epoch, [])) == list(range(10))
+        assert sorted(row for rows in epoch for row in rows) == list(range(10))
     assert (epochs[0] == epochs[1]) is not shuffle
     assert epochs[1] == [b.y.tolist() for b in batches.epoch(1)]
