@@ -72,21 +72,14 @@ class StrongWolfe:
 
     def _zoom(self, low: Point, high: Point, lowest: Point, evaluations: int) -> Point | None:
         """Shrink the interval between ``low`` (the better end) and ``high`` until a point fits."""
-        slow = False
         while evaluations < self.max_evaluations:
             width = abs(high.step - low.step)
             trial = _cubic_minimum(low, high)
             left, right = sorted((low.step, high.step))
-            margin = 0.1 * width
-            if trial is None or not left < trial < right:
+            if trial is None:
                 trial = 0.5 * (left + right)
-            elif min(trial - left, right - trial) < margin:
-                # Close to an end: twice in a row means that the interval hardly shrinks.
-                if slow:
-                    trial = left + margin if trial - left < right - trial else right - margin
-                slow = not slow
-            else:
-                slow = False
+            # Away from the ends, so that the interval shrinks by a tenth each time at least.
+            trial = min(max(trial, left + 0.1 * width), right - 0.1 * width)
             if not left < trial < right:
                 break
             point = self.evaluate(trial)
@@ -128,6 +121,6 @@ def _cubic_minimum(a: Point, b: Point) -> float | None:
         return None
     root = math.sqrt(square)
     denominator = second.slope - first.slope + 2 * root
-    if denominator == 0:
+    if denominator == 0 or not math.isfinite(root):
         return None
     return second.step - width * (second.slope + root - mean) / denominator

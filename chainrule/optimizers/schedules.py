@@ -332,12 +332,9 @@ class CosineRestarts(Schedule):
             cycle = functions.floor(time)
             progress = time - cycle
         else:
-            # The logarithm may land just beside a restart: the two comparisons put it right, with
-            # room for the rounding of the starts.
+            # A little late, so that rounding does not put a restart one step after its time.
             late = time * (1.0 + 1e-13)
-            cycle = functions.floor(functions.log1p(time * (factor - 1)) / math.log(factor))
-            cycle = functions.where(late < _cycle_start(cycle, factor), cycle - 1, cycle)
-            cycle = functions.where(late >= _cycle_start(cycle + 1, factor), cycle + 1, cycle)
+            cycle = functions.floor(functions.log1p(late * (factor - 1.0)) / math.log(factor))
             progress = (time - _cycle_start(cycle, factor)) / factor**cycle
         highest = self.initial_rate * self.rate_factor**cycle
         return _half_cosine(highest, self.final_rate, progress)

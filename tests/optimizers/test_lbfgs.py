@@ -1,5 +1,6 @@
 """L-BFGS against known minima and SciPy's implementation."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -171,6 +172,52 @@ def test_no_step_lowers_the_loss() -> None:
     assert weight.item() == 1.0
 
 
+def test_pairs_of_negative_curvature_are_left_out() -> None:
+    """Two evaluations are too few to leave the hill top of the cosine."""
+    weight = cr.Variable(np.array([0.1]))
+    function = Counted(lambda: cr.sum(cr.cos(weight)), [weight])
+    optimizer = cr.optimizers.LBFGS(learning_rate=0.01, max_evaluations=2)
+    assert optimizer.minimize_step(function, [weight]) < np.cos(0.1)
+    assert optimizer.state()["lbfgs/stored"] == 0
+
+
+def test_begins_afresh_where_the_stored_pairs_fail() -> None:
+    weight = cr.Variable(np.array([1.0]))
+    optimizer = cr.optimizers.LBFGS(max_evaluations=4, tolerance=1e-20)
+    flat = Counted(lambda: 1e-8 * cr.sum(cr.square(weight - 3.0)), [weight])
+    optimizer.minimize_step(flat, [weight])
+    assert optimizer.state()["lbfgs/stored"] == 1
+    weight.assign(np.array([1.0]))
+    steep = Counted(lambda: 1e8 * cr.sum(cr.square(weight - 1.5)), [weight])
+    assert optimizer.minimize_step(steep, [weight]) < 0.25e8
+    assert not optimizer.converged
+
+
+def test_line_search_comes_back_from_huge_losses() -> None:
+    def evaluate(a: float) -> Point:
+        value = math.exp(8.0 * min(a, 50.0))
+        slope = 8.0 * value - 1e5
+        return Point(a, value - 1e5 * a, slope, np.array([slope]))
+
+    found = StrongWolfe(evaluate, evaluate(0.0), 0.0).search(1000.0)
+    assert found is not None
+    assert abs(found.slope) <= 0.9 * 1e5
+
+
+def test_line_search_does_not_creep_below_a_cliff() -> None:
+    """Cubics through the cliff's top point to just beside the lower end, again and again."""
+
+    def evaluate(a: float) -> Point:
+        share = 1.0 / (1.0 + math.exp(min(90.0 * (13.0 - a), 500.0)))
+        value = 400.0 * share - 0.03 * a + 0.001 * a * a
+        slope = 400.0 * 90.0 * share * (1.0 - share) - 0.03 + 0.002 * a
+        return Point(a, value, slope, np.array([slope]))
+
+    found = StrongWolfe(evaluate, evaluate(0.0), 0.0, max_evaluations=5).search(15.0)
+    assert found is not None
+    assert abs(found.slope) <= 0.9 * 0.03
+
+
 def test_errors() -> None:
     weight = cr.Variable(np.ones(2), name="w")
     optimizer = cr.optimizers.LBFGS()
@@ -192,8 +239,9 @@ def test_errors() -> None:
         optimizer.build([constrained])
 
 
+@pytest.mark.parametrize("curvature", [0.01, 0.1, 0.9])
 @pytest.mark.parametrize("first", [1e-4, 0.1, 1.0, 50.0, 1e4])
-def test_line_search_meets_the_strong_wolfe_conditions(first: float) -> None:
+def test_line_search_meets_the_strong_wolfe_conditions(first: float, curvature: float) -> None:
     def evaluate(a: float) -> Point:
         # Moré and Thuente's second function, with a long flat stretch.
         value = (a + 0.004) ** 5 - 2 * (a + 0.004) ** 4
@@ -201,7 +249,7 @@ def test_line_search_meets_the_strong_wolfe_conditions(first: float) -> None:
         return Point(a, value, slope, np.array([slope]))
 
     start = evaluate(0.0)
-    found = StrongWolfe(evaluate, start, 0.0, curvature=0.1, max_evaluations=50).search(first)
+    found = StrongWolfe(evaluate, start, 0.0, curvature=curvature, max_evaluations=30).search(first)
     assert found is not None
     assert found.value <= start.value + 1e-4 * found.step * start.slope
-    assert abs(found.slope) <= 0.1 * abs(start.slope)
+    assert abs(found.slope) <= curvature * abs(start.slope)

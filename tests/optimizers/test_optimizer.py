@@ -62,9 +62,10 @@ def test_state_that_does_not_fit() -> None:
     optimizer.build([variable(np.zeros(2), "w")])
     with pytest.raises(StateError, match="adam/momentum/w"):
         optimizer.load_state(state)
-    state = {**optimizer.state(), "adam/momentum/w": np.zeros(3)}
+    state = {**optimizer.state(), "adam/iterations": np.array(5), "adam/momentum/w": np.zeros(3)}
     with pytest.raises(ShapeError, match="adam/momentum/w"):
         optimizer.load_state(state)
+    assert optimizer.iterations.item() == 0  # all or nothing
     with pytest.raises(StateError, match="build"):
         cr.optimizers.Adam().load_state(optimizer.state())
 
@@ -145,6 +146,16 @@ def test_mixed_dtypes() -> None:
     optimizer.apply_gradients([(np.ones(2), single), (np.ones(2), double)])
     assert (single.dtype, double.dtype) == (np.float32, np.float64)
     np.testing.assert_allclose(single.numpy(), double.numpy(), rtol=1e-6)
+
+
+def test_updates_are_not_recorded() -> None:
+    weight = variable(1.0, "w")
+    with cr.GradientTape(persistent=True) as tape:
+        loss = cr.square(weight)
+        cr.optimizers.SGD(0.25).apply_gradients([(tape.gradient(loss, weight), weight)])
+        later = cr.square(weight)
+    assert weight.item() == 0.5
+    assert tape.gradient(later, weight).item() == 1.0
 
 
 # Clipping -----------------------------------------------------------------------------------------
