@@ -99,7 +99,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis: positive numbers that sum to 1.
 
-    The result remembers ``x`` (``origin``), so that losses can work from the logits.
+    Over the last axis the result remembers ``x`` (``origin``): losses can work from the logits.
 
     Example:
         >>> import chainrule as cr
@@ -109,7 +109,7 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     x = floating(x)
     powers = exp(x - stop_gradient(max(x, axis, keepdims=True)))
     result = divide(powers, sum(powers, axis, keepdims=True))
-    result.origin = ("softmax", x)
+    result.origin = ("softmax", x) if axis in (-1, x.ndim - 1) else None
     return result
 
 
@@ -118,7 +118,7 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
     x = floating(x)
     shifted = x - stop_gradient(max(x, axis, keepdims=True))
     result = shifted - log(sum(exp(shifted), axis, keepdims=True))
-    result.origin = ("log_softmax", x)
+    result.origin = ("log_softmax", x) if axis in (-1, x.ndim - 1) else None
     return result
 
 

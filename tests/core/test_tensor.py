@@ -198,6 +198,7 @@ def test_a_traced_variable_value_is_refused():
 def test_origin_names_the_logits():
     x = cr.tensor([1.0, 2.0])
     assert cr.softmax(x).origin == ("softmax", x)
+    assert cr.softmax(cr.ones((2, 2)), axis=0).origin is None
     assert cr.sigmoid(x).origin[0] == "sigmoid"
     assert (cr.softmax(x) * 1.0).origin is None
 
