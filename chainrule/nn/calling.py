@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule import tree
-from chainrule.dtypes import is_floating
 from chainrule.errors import ArgumentError, ChainruleError
 from chainrule.tensor import Tensor, tensor
 
@@ -74,12 +73,14 @@ def call_parameters(cls: "type[Layer]") -> frozenset[str]:
     return known
 
 
-def to_tensors(where: str, inputs: Any, dtype: str) -> Any:
+def to_tensors(where: str, inputs: Any, dtype: np.dtype[Any]) -> Any:
     """The inputs of a layer as tensors, floats in ``dtype``.
 
     A list, tuple or dictionary that holds tensors or arrays keeps its form: it stands for several
     inputs. Anything else becomes one tensor.
     """
+    if isinstance(inputs, Tensor):
+        return _cast(inputs, dtype)
 
     def convert(leaf: Any) -> Tensor:
         if leaf is None or isinstance(leaf, str):
@@ -87,11 +88,10 @@ def to_tensors(where: str, inputs: Any, dtype: str) -> Any:
                 where, "no input", got=repr(leaf)[:40], expected="numbers of shape (batch, ...)"
             )
         try:
-            value = leaf if isinstance(leaf, Tensor) else tensor(leaf)
+            return _cast(leaf if isinstance(leaf, Tensor) else tensor(leaf), dtype)
         except ChainruleError as error:
             facts = {"got": error.got, "expected": error.expected, "fix": error.fix}
             raise type(error)(where, error.what, **facts) from None  # type: ignore[arg-type]  # fix is a str
-        return value.astype(dtype) if is_floating(value.dtype) and value.dtype != dtype else value
 
     if isinstance(inputs, (Mapping, list, tuple)):
         leaves = tree.flatten(inputs)[0]
@@ -100,14 +100,19 @@ def to_tensors(where: str, inputs: Any, dtype: str) -> Any:
     return convert(inputs)
 
 
+def _cast(value: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    return value.astype(dtype) if value.dtype.kind == "f" and value.dtype != dtype else value
+
+
 def shapes_of(values: Any) -> Any:
     """The shape of a tensor, its batch axis as None; of several, a list or dictionary of shapes."""
+    if isinstance(values, Tensor):
+        return (None, *values.shape[1:]) if values.shape else ()
     if isinstance(values, Mapping):
         return {key: shapes_of(value) for key, value in values.items()}
     if isinstance(values, (list, tuple)):
         return [shapes_of(value) for value in values]
-    shape = tuple(getattr(values, "shape", ()))
-    return (None, *shape[1:]) if shape else ()
+    return ()
 
 
 def zeros_of(shape: Any, dtype: str, rows: int) -> Any:

@@ -1,6 +1,6 @@
 """What a layer holds: variables, generators and layers in its attributes, and the whole tree."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.tensor import Variable
@@ -32,18 +32,19 @@ def held(owner: object, kinds: tuple[type, ...], skip: frozenset[str]) -> Iterat
     ``blocks/1``. Attributes named in ``skip`` are left out.
     """
     for name, value in vars(owner).items():
-        if name not in skip:
+        # Most attributes are settings; this loop runs for each layer whenever variables are listed.
+        if isinstance(value, kinds):
+            yield name, value
+        elif isinstance(value, (list, tuple, dict)) and name not in skip:
             yield from _held_in(value, name, kinds)
 
 
 def _held_in(value: Any, name: str, kinds: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, kinds):
         yield name, value
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _held_in(item, f"{name}/{index}", kinds)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
+    elif isinstance(value, (list, tuple, dict)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
             yield from _held_in(item, f"{name}/{key}", kinds)
 
 

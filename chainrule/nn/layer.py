@@ -1,6 +1,6 @@
 """Layer: the base of everything that computes with variables, from Dense to a whole model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -95,7 +95,7 @@ class Layer(Configurable):
             raise unknown_name(label, "argument", argument, constructor_parameters(type(self)))
         self._given_name = None if name is None else check_name(label, name)
         self._path = ""
-        self._dtype: str
+        self._dtype: np.dtype[Any]
         self.dtype = dtype
         self._trainable = truth(label, "trainable", trainable)
         self.built = False
@@ -161,7 +161,7 @@ class Layer(Configurable):
                 call.root.assign_paths()
             where = self.where
             try:
-                inputs = self._checked_inputs(to_tensors(where, inputs, self.dtype))
+                inputs = self._checked_inputs(to_tensors(where, inputs, self._dtype))
                 if not self.built:
                     self._build(shapes_of(inputs), call.root)
                 with scope(where):
@@ -174,12 +174,11 @@ class Layer(Configurable):
         return outputs  # type: ignore[no-any-return]  # call may be the user's
 
     def _checked_inputs(self, inputs: Any) -> Any:
-        number = len(inputs) if isinstance(inputs, (list, tuple, Mapping)) else 1
         several = not isinstance(inputs, Tensor)
         if self.takes != "any" and several != (self.takes == "several"):
             raise ArgumentError(
                 self.where, "wrong number of inputs",
-                got=f"a structure of {number} inputs" if several else "one tensor",
+                got=f"a structure of {len(inputs)} inputs" if several else "one tensor",
                 expected="one tensor" if several else "a list of tensors",
                 fix="stack them into one array" if several else "put the inputs into a list",
             )  # fmt: skip
@@ -459,16 +458,16 @@ class Layer(Configurable):
     @property
     def dtype(self) -> str:
         """The dtype of its variables; settable until it is built."""
-        return self._dtype
+        return self._dtype.name
 
     @dtype.setter
     def dtype(self, dtype: str) -> None:
         label = snake_case(type(self).__name__)
         if getattr(self, "built", False):
-            raise StateError(label, "dtype set after building", got=dtype, expected=self._dtype)
-        self._dtype = as_dtype(dtype).name
+            raise StateError(label, "dtype set after building", got=dtype, expected=self.dtype)
+        self._dtype = as_dtype(dtype)
         if not is_floating(self._dtype):
-            raise DTypeError(label, "bad dtype", got=self._dtype, expected="float32 or float64")
+            raise DTypeError(label, "bad dtype", got=self.dtype, expected="float32 or float64")
 
     @property
     def trainable(self) -> bool:

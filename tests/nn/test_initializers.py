@@ -61,6 +61,8 @@ def test_moments(name: str, dtype: str) -> None:
     assert abs(values.mean() - mean) <= 5 * deviation / math.sqrt(count) + 1e-7
     assert abs(values.std() - deviation) <= 5 * deviation / math.sqrt(count) + 1e-7
     assert np.abs(values).max() <= largest + 1e-6
+    if name.endswith("_uniform"):  # 60,000 draws come close to the bound: it is the right one
+        assert np.abs(values).max() >= largest * 0.999
 
 
 @pytest.mark.parametrize("name", ["random_uniform", "glorot_uniform", "he_uniform"])

@@ -247,6 +247,21 @@ def test_freezing() -> None:
     assert len(model.trainable_variables) == 3
 
 
+def test_frozen_from_the_start_reaches_inner_layers() -> None:
+    class Frozen(cr.Layer):
+        def __init__(self) -> None:
+            super().__init__(trainable=False)
+            self.dense = cr.layers.Dense(2)
+
+        def call(self, inputs: cr.Tensor) -> cr.Tensor:
+            return self.dense(inputs)
+
+    model = Frozen()
+    model(X)
+    assert model.trainable_variables == []
+    assert len(model.non_trainable_variables) == 2
+
+
 def test_added_losses_are_collected_from_the_tree_once_per_call() -> None:
     class Adds(cr.Layer):
         def call(self, inputs: cr.Tensor) -> cr.Tensor:
