@@ -226,7 +226,7 @@ def test_errors() -> None:
     with pytest.raises(StateError, match="minimize_step"):
         optimizer.apply_gradients([(np.ones(2), weight)])
     with pytest.raises(GradientError, match="'w'"):
-        optimizer.minimize_step(lambda: (1.0, [None]), [weight])  # type: ignore[list-item]
+        optimizer.minimize_step(lambda: (1.0, [None]), [weight])
     with pytest.raises(GradientError, match="not finite"):
         optimizer.minimize_step(lambda: (float("nan"), [np.ones(2)]), [weight])
     with pytest.raises(ShapeError, match=r"\[w\]"):

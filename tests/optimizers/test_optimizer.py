@@ -114,7 +114,7 @@ def test_bad_pairs() -> None:
     with pytest.raises(ArgumentError, match="twice"):
         optimizer.apply_gradients([(np.zeros(2), weight), (np.zeros(2), weight)])
     with pytest.raises(ArgumentError, match="ndarray"):
-        optimizer.apply_gradients([(weight, np.zeros(2))])  # type: ignore[list-item]
+        optimizer.apply_gradients([(weight, np.zeros(2))])
     with pytest.raises(DTypeError, match="int32"):
         optimizer.apply_gradients([(np.zeros(2), variable(np.zeros(2), "n", "int32"))])
 
@@ -173,7 +173,7 @@ def test_updates_are_not_recorded() -> None:
 def test_clipping(options: dict[str, float], expected: list[list[float]]) -> None:
     weights = [variable(np.zeros(2), "a"), variable(np.zeros(1), "b")]
     gradients = [np.array([3.0, -4.0]), np.array([1.0])]
-    cr.optimizers.SGD(1.0, **options).apply_gradients(zip(gradients, weights, strict=True))  # type: ignore[arg-type]
+    cr.optimizers.SGD(1.0, **options).apply_gradients(zip(gradients, weights, strict=True))
     for weight, value in zip(weights, expected, strict=True):
         np.testing.assert_allclose(-weight.numpy(), value, rtol=1e-12)
 

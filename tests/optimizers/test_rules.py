@@ -246,12 +246,12 @@ def test_every_name_makes_a_new_optimizer() -> None:
 
 
 def test_aliases() -> None:
-    adam = cr.optimizers.Adam(lr=0.5, betas=(0.8, 0.9), eps=1e-4, clipnorm=2.0)  # type: ignore[call-arg]
+    adam = cr.optimizers.Adam(lr=0.5, betas=(0.8, 0.9), eps=1e-4, clipnorm=2.0)
     assert (adam.learning_rate, adam.beta_1, adam.beta_2) == (0.5, 0.8, 0.9)
     assert (adam.epsilon, adam.clip_norm) == (1e-4, 2.0)
-    rms = cr.optimizers.RMSprop(alpha=0.7, clipvalue=1.0, ema_momentum=0.9)  # type: ignore[call-arg]
+    rms = cr.optimizers.RMSprop(alpha=0.7, clipvalue=1.0, ema_momentum=0.9)
     assert (rms.rho, rms.clip_value, rms.ema_decay) == (0.7, 1.0, 0.9)
-    sgd = cr.optimizers.SGD(global_clipnorm=3.0, gradient_accumulation_steps=4)  # type: ignore[call-arg]
+    sgd = cr.optimizers.SGD(global_clipnorm=3.0, gradient_accumulation_steps=4)
     assert (sgd.global_clip_norm, sgd.accumulate_steps) == (3.0, 4)
 
 
@@ -298,11 +298,11 @@ def test_unknown_names() -> None:
     with pytest.raises(UnknownNameError, match="'adam'"):
         cr.optimizers.get("Adamm")
     with pytest.raises(UnknownNameError, match="'momentum'"):
-        cr.optimizers.SGD(momentun=0.9)  # type: ignore[call-arg]
+        cr.optimizers.SGD(momentun=0.9)
     with pytest.raises(UnknownNameError, match="'eps'"):
-        cr.optimizers.SGD(eps=0.9)  # type: ignore[call-arg]
+        cr.optimizers.SGD(eps=0.9)
     with pytest.raises(UnknownNameError, match="clip_norm"):
-        cr.optimizers.LBFGS(clip_norm=1.0)  # type: ignore[call-arg]
+        cr.optimizers.LBFGS(clip_norm=1.0)
     with pytest.raises(UnknownNameError, match="Adm"):
         cr.optimizers.get({"class_name": "Adm", "config": {}})
     with pytest.raises(ArgumentError, match="not an optimizer"):
