@@ -120,7 +120,7 @@ def table_from_array(array: NDArray[Any], names: Sequence[str] | None, where: st
             fix=fix,
         )
     if array.shape[1] == 0:
-        return Table((), source=where, row_numbers=np.arange(array.shape[0]))
+        return MatrixTable(np.zeros(array.shape), source=where)
     if array.dtype.kind in NUMBER_KINDS + "b":
         return MatrixTable(_plain_numbers(array), names=names, source=where)
     known = position_names(array.shape[1]) if names is None else list(names)
@@ -333,7 +333,7 @@ def _table_from_sparse(data: Any, names: Sequence[str] | None, where: str) -> Ta
             expected="real numbers, two axes",
         )
     if matrix.shape[1] == 0:
-        return Table((), source=where)
+        return MatrixTable(np.zeros(matrix.shape), source=where)
     return MatrixTable(matrix, names=names, source=where)
 
 

@@ -164,7 +164,7 @@ def line_number(data: bytes, offset: int) -> int:
 
 def _plain_text(data: bytes, where: str, encoding: str) -> bytes:
     """Return UTF-8 text without mark, with plain line ends and without blank lines at its ends."""
-    if not data.strip():
+    if not data.removeprefix(codecs.BOM_UTF8).strip():
         raise FileFormatError(
             where,
             "the file is empty",

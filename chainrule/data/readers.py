@@ -5,8 +5,12 @@ Why polars: docs/decisions/0001-table-reader.md. Types are inferred here, over t
 column is a number, a boolean or a date when every cell that is not missing is one, else text.
 """
 
+import contextlib
+import io
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 2 << 30
 MAX_CELLS = 1 << 29
+MAX_EXPANSION = 1000
+UNQUESTIONED_BYTES = 256 << 20
 MISSING_MARKS = (
     "", "NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "NAN", "NaT",
     "NULL", "Null", "null", "None", "none", "?",
@@ -159,8 +165,7 @@ def _polars() -> Any:
 
 def _read_delimited(text: Delimited, where: str) -> Table:
     pl = _polars()
-    if text.n_rows * len(text.names) > MAX_CELLS:
-        raise _too_many_cells(where, text.n_rows, len(text.names))
+    _refuse_expansion(where, len(text.body), text.n_rows, len(text.names))
     try:
         frame = pl.read_csv(
             text.body,
@@ -249,11 +254,11 @@ def _read_parquet(data: bytes, where: str) -> Table:
             fix="check that the file was written completely, or rename it if it is CSV",
         )
     try:
-        names = list(pl.read_parquet_schema(_stream(data)))
-        rows = int(pl.scan_parquet(_stream(data)).select(pl.len()).collect().item())
-        if len(names) > MAX_COLUMNS or rows * max(1, len(names)) > MAX_CELLS:
-            raise _too_many_cells(where, rows, len(names))
-        frame = pl.read_parquet(_stream(data))
+        with _native_messages_held():
+            names = list(pl.read_parquet_schema(io.BytesIO(data)))
+            rows = int(pl.scan_parquet(io.BytesIO(data)).select(pl.len()).collect().item())
+            _refuse_expansion(where, len(data), rows, len(names))
+            frame = pl.read_parquet(io.BytesIO(data))
     except FileFormatError:
         raise
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
@@ -268,10 +273,34 @@ def _read_parquet(data: bytes, where: str) -> Table:
     return table_from_data_frame(frame, where, first_row=1)
 
 
-def _stream(data: bytes) -> Any:
-    import io
+@contextlib.contextmanager
+def _native_messages_held() -> Iterator[None]:
+    """Hold back what native code writes to standard error, and drop it where an error is raised.
 
-    return io.BytesIO(data)
+    On a damaged Parquet file polars' Rust code prints the stack of its panic before it raises.
+    """
+    try:
+        terminal = os.dup(2)
+    except OSError:  # no standard error to protect
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+        held.seek(0)
+        os.write(2, held.read())
+
+
+def _refuse_expansion(where: str, size: int, rows: int, columns: int) -> None:
+    """Raise where a file says that it holds more than memory should be taken for."""
+    taken = rows * max(1, columns) * 8
+    too_dense = taken > UNQUESTIONED_BYTES and taken > MAX_EXPANSION * size
+    if columns > MAX_COLUMNS or rows * max(1, columns) > MAX_CELLS or too_dense:
+        raise _too_many_cells(where, rows, columns)
 
 
 def _too_many_cells(where: str, rows: int, columns: int) -> FileFormatError:

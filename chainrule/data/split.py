@@ -105,7 +105,7 @@ def _quotas(counts: NDArray[np.int64], n_test: int) -> NDArray[np.int64]:
     """Share n_test among classes by largest remainder, leaving each class one training row."""
     share = counts * (n_test / counts.sum())
     room = counts - 1
-    quota = np.minimum(np.floor(share).astype(np.int64), room)
+    quota: NDArray[np.int64] = np.minimum(np.floor(share).astype(np.int64), room)
     # Classes in order of what rounding took from them; ties go to the larger class, then the
     # earlier.
     order = sorted(
@@ -117,4 +117,4 @@ def _quotas(counts: NDArray[np.int64], n_test: int) -> NDArray[np.int64]:
             if left > 0 and quota[k] < room[k]:
                 quota[k] += 1
                 left -= 1
-    return quota.astype(np.int64)
+    return quota
