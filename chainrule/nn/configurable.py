@@ -104,7 +104,7 @@ class Configurable:
         known = constructor_parameters(cls)
         for name in config:
             if name not in known:
-                raise unknown_name(where, "argument in config", name, known)
+                raise unknown_name(where, "argument in config", str(name)[:80], known)
         values = {name: from_config(value, custom_objects) for name, value in config.items()}
         try:
             inspect.signature(cls).bind(**values)
@@ -193,7 +193,7 @@ def part_from_config(part: Mapping[str, Any], custom_objects: CustomObjects = No
             raise _missing_custom("function", name, custom)
         return custom[name]
     if kind not in registry.TABLES:
-        raise unknown_name("config", "kind of part", kind, registry.TABLES)
+        raise unknown_name("config", "kind of part", kind[:80], registry.TABLES)
     table: Mapping[str, Any] = registry.TABLES[kind]
     if name not in custom and name not in table:
         raise _missing_custom(kind, name, {**table, **custom})
@@ -206,14 +206,14 @@ def part_from_config(part: Mapping[str, Any], custom_objects: CustomObjects = No
 
 
 def _missing_custom(kind: str, name: str, known: Mapping[str, Any]) -> ArgumentError:
-    if known:
-        error = unknown_name("config", kind, name, known)
-        fix = f"{error.fix} If {name!r} is your own, pass custom_objects={{{name!r}: {name}}}"
-        return type(error)("config", error.what, got=error.got, expected=error.expected, fix=fix)
-    return ArgumentError(
-        "config", f"unknown {kind}", got=repr(name),
-        fix=f"pass custom_objects={{{name!r}: {name}}} with your own {kind}",
-    )  # fmt: skip
+    shown = name[:80]
+    fix = f"if it is your own, pass custom_objects={{{shown!r}: ...}}"
+    if not known:
+        return ArgumentError("config", f"unknown {kind}", got=repr(shown), fix=fix)
+    error = unknown_name("config", kind, shown, known)
+    return type(error)(
+        "config", error.what, got=error.got, expected=error.expected, fix=f"{error.fix} Or {fix}"
+    )
 
 
 Kind = TypeVar("Kind", bound=Configurable)

@@ -6,11 +6,9 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.dtypes import as_dtype, is_floating
 from chainrule.errors import (
     ArgumentError,
     ChainruleError,
-    DTypeError,
     ShapeError,
     StateError,
     unknown_name,
@@ -30,7 +28,7 @@ from chainrule.nn.contents import generators_of, held, join, variables_of, walk
 from chainrule.nn.naming import check_name, snake_case
 from chainrule.nn.seeding import check_seed, derive_seed, next_seed
 from chainrule.nn.summary import Summary, summarize
-from chainrule.nn.validate import sizes, truth
+from chainrule.nn.validate import dtype_of, sizes, truth
 from chainrule.tensor import Tensor, Variable
 from chainrule.tensor.random import Generator
 from chainrule.tensor.state import scope
@@ -250,7 +248,7 @@ class Layer(Configurable):
             initializers.initial_values(
                 self._initializers[name],
                 sizes(self.where, f"shape of {name}", shape, minimum=0),
-                as_dtype(dtype or self.dtype).name,
+                dtype_of(self.where, dtype or self.dtype).name,
                 derive_seed(self._seed_in_call(), path),
             ),
             name=name,
@@ -465,9 +463,7 @@ class Layer(Configurable):
         label = snake_case(type(self).__name__)
         if getattr(self, "built", False):
             raise StateError(label, "dtype set after building", got=dtype, expected=self.dtype)
-        self._dtype = as_dtype(dtype)
-        if not is_floating(self._dtype):
-            raise DTypeError(label, "bad dtype", got=self.dtype, expected="float32 or float64")
+        self._dtype = dtype_of(label, dtype, floating=True)
 
     @property
     def trainable(self) -> bool:

@@ -51,7 +51,7 @@ def look_up(
     for proper, entry in table.items():
         if _plain(proper) == plain:
             return entry
-    raise unknown_name(where, kind, name, table)
+    raise unknown_name(where, kind, name[:80], table)
 
 
 def check_name(where: str, name: object) -> str:

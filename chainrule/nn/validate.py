@@ -6,7 +6,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from chainrule.errors import ArgumentError, ShapeError
+from chainrule.dtypes import DTYPES, as_dtype, is_floating
+from chainrule.errors import ArgumentError, DTypeError, ShapeError
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -48,6 +49,17 @@ def truth(where: str, name: str, value: object) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     raise ArgumentError(where, f"bad {name}", got=repr(value), expected="True or False")
+
+
+def dtype_of(where: str, value: object, *, floating: bool = False) -> "np.dtype[Any]":
+    """``value`` as one of the library's dtypes, floating where this is asked for."""
+    allowed = [name for name in DTYPES if not floating or is_floating(name)]
+    dtype = as_dtype(value) if isinstance(value, (str, type, np.dtype)) else None
+    if dtype is None or dtype.name not in allowed:
+        raise DTypeError(
+            where, "bad dtype", got=repr(value)[:80], expected=f"one of {', '.join(allowed)}"
+        )
+    return dtype
 
 
 def axes(where: str, value: object) -> int | tuple[int, ...]:

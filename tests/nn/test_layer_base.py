@@ -456,8 +456,10 @@ def test_name_dtype_and_unknown_arguments() -> None:
     for name in ("", "a/b", "a\n", "x" * 101, 3):
         with pytest.raises(ArgumentError, match="bad name"):
             Scale(name=name)
-    with pytest.raises(DTypeError, match="expected float32 or float64"):
+    with pytest.raises(DTypeError, match="expected one of float32, float64"):
         Scale(dtype="int32")
+    with pytest.raises(DTypeError, match="bad dtype: got None"):
+        Scale(dtype=None)
     with pytest.raises(UnknownNameError, match=r"did you mean 'activation'\?"):
         cr.layers.Dense(2, activaton="relu")
     with pytest.raises(ArgumentError, match="bad trainable"):

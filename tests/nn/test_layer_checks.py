@@ -89,8 +89,26 @@ class SharesVariables(Good):
         return self
 
 
-def test_a_good_layer_passes() -> None:
-    run_layer_checks(Good, (3, 4))
+class Composite(cr.Layer):
+    """Layers in a list, statistics, chance, and an input used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = [cr.layers.Dense(4, "tanh", l2=0.1), cr.layers.BatchNormalization()]
+        self.dropout = cr.layers.Dropout(0.3)
+        self.add = cr.layers.Add()
+        self.last = cr.layers.Dense(2, "softmax")
+
+    def call(self, inputs: cr.Tensor) -> cr.Tensor:
+        hidden = inputs
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.last(self.add([self.dropout(hidden), inputs]))
+
+
+@pytest.mark.parametrize("layer", [Good, Composite])
+def test_good_layers_pass(layer: Any) -> None:
+    run_layer_checks(layer, (3, 4))
 
 
 @pytest.mark.parametrize(

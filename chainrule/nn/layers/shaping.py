@@ -4,11 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from chainrule.dtypes import as_dtype
 from chainrule.errors import ShapeError
 from chainrule.nn.layer import Layer, LayerOptions, Shape
 from chainrule.nn.registry import register
-from chainrule.nn.validate import sizes, whole_number, wrong_input_shape
+from chainrule.nn.validate import dtype_of, sizes, whole_number, wrong_input_shape
 from chainrule.tensor import Tensor
 
 
@@ -43,7 +42,7 @@ class InputLayer(Layer):
     ) -> None:
         super().__init__(**options)
         self.shape = sizes(self.name, "shape", shape)
-        self.input_dtype = as_dtype(input_dtype).name
+        self.input_dtype = dtype_of(self.name, input_dtype).name
 
     def call(self, inputs: Tensor) -> Tensor:
         if inputs.shape[1:] != self.shape or not inputs.shape:
