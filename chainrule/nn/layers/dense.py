@@ -113,7 +113,7 @@ class Dense(Layer):
         if len(shape) < 2 or shape[-1] != width:
             raise wrong_input_shape(
                 self.where, shape, f"(batch, {width})" if len(shape) < 3 else f"(..., {width})",
-                f"give it inputs of width {width}, or make a new layer for width {shape[-1:] or 1}",
+                f"give it a batch of inputs of width {width}, or make a new layer for other widths",
             )  # fmt: skip
         rows = inputs if len(shape) == 2 else inputs.reshape((math.prod(shape[:-1]), width))
         outputs = functions.matmul(rows, self.kernel)
