@@ -29,7 +29,7 @@ def built(layer: cr.Layer, inputs: object = X) -> cr.Layer:
 CASES: dict[str, tuple[Callable[[], object], type[ChainruleError], list[str]]] = {
     "width of an inner layer": (
         lambda: built(Net())(np.ones((32, 64))), ShapeError,
-        ["[dense1] wrong input shape: got (32, 64), expected (batch, 10). To fix: give it a batch of"],
+        ["[dense1] wrong input shape: got (32, 64), expected (batch, 10). To fix: give it a batch"],
     ),
     "a row instead of a batch": (
         lambda: built(Net())(np.ones(10)), ShapeError,
