@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from chainrule.losses import Loss
 from chainrule.losses.class_weights import ClassWeight
 from chainrule.metrics import Metric
 from chainrule.nn.seeding import derive_seed, next_seed
-from chainrule.nn.validate import whole_number
+from chainrule.nn.validate import number, whole_number
 from chainrule.optimizers import LBFGS, Optimizer
 from chainrule.tensor import Tensor
 from chainrule.training.batches import Batches, Data
@@ -292,11 +291,7 @@ def _until(until: Mapping[str, Any] | None, run: Run) -> dict[str, float]:
     goals = {}
     for name, limit in (until or {}).items():
         logged = run.logged_name(name, "fit: until")
-        if isinstance(limit, bool) or not isinstance(limit, Real) or not np.isfinite(limit):
-            raise ArgumentError(
-                "fit: until", f"no limit for {name}", got=repr(limit), expected="a finite number"
-            )
-        goals[logged] = float(limit)
+        goals[logged] = number("fit: until", f"limit for {name}", limit)
     return goals
 
 

@@ -75,6 +75,16 @@ def test_short_last_batch_is_weighted_by_its_rows() -> None:
     assert model.evaluate(x, y, batch_size=33)["loss"] == pytest.approx(expected, rel=1e-12)
 
 
+def test_metrics_start_afresh_in_each_epoch() -> None:
+    x, y = line_data(40)
+    history = dense(1).fit(
+        x, y, loss="mse", metrics=["mae"], optimizer=cr.optimizers.SGD(0.0), epochs=3,
+        validation_data=(x + 5, y),
+    )  # fmt: skip
+    assert history["mae"] == pytest.approx([history["mae"][0]] * 3, rel=1e-12)
+    assert history["val_mae"] == pytest.approx([history["val_mae"][0]] * 3, rel=1e-12)
+
+
 def test_a_step_is_traced_at_most_twice() -> None:
     x, y = line_data(70)
     model = dense(4, 1)
@@ -321,10 +331,26 @@ def test_batches_without_weight_are_left_out() -> None:
     x, y = line_data(40)
     weights = np.zeros(40)
     weights[5] = 1.0
+    optimizer = cr.optimizers.SGD(0.1, momentum=0.9)
     history = dense(1).fit(
-        x, y, loss="mse", sample_weight=weights, batch_size=4, epochs=3, metrics=["mae"]
+        x, y, loss="mse", sample_weight=weights, batch_size=4, epochs=3, optimizer=optimizer
     )
     assert np.isfinite(history["loss"]).all()
+    assert int(optimizer.iterations) == 3  # momentum did not move the weights meanwhile
+
+
+def test_class_and_sample_weights_multiply() -> None:
+    x, y = blobs(30)
+    rows = np.linspace(0.1, 1, 30)
+    table = np.array([1.0, 2.0, 5.0])
+    models = [dense(3), dense(3)]
+    for model in models:
+        model(x)
+        model.set_weights(models[0].get_weights())
+    options: Any = {"loss": "cross_entropy", "batch_size": None, "epochs": 3}
+    both = models[0].fit(x, y, class_weight=dict(enumerate(table)), sample_weight=rows, **options)
+    one = models[1].fit(x, y, sample_weight=table[y] * rows, **options)
+    assert both["loss"] == one["loss"]
 
 
 # ---- the rest
@@ -343,8 +369,11 @@ def test_fit_goes_on_with_an_optimizer_object() -> None:
     two.fit(x, y, optimizer=second, epochs=5, **options)
     assert two._setup.step is step
     np.testing.assert_array_equal(one.get_weights()[0], two.get_weights()[0])
-    two.fit(x, y, optimizer="sgd", **options)
-    assert two._setup.step is not step
+    two.fit(x, y, optimizer="adam", **options)
+    step = two._setup.step
+    two.fit(x, y, optimizer="adam", **options)
+    assert two._setup.step is not step  # a name means a new optimizer, without old moments
+    assert int(two._setup.optimizer.iterations) == 1
 
 
 def test_freezing_a_layer_between_fits_is_noticed() -> None:
@@ -370,6 +399,20 @@ def test_lbfgs_uses_all_rows_and_stops_when_it_has_converged() -> None:
     assert history.stopped_by == "converged"
     assert any("batch_size=8 has no effect" in note for note in history.notes)
     assert model.evaluate(x, y)["loss"] == pytest.approx(history["loss"][-1], abs=1e-12)
+
+
+def test_lbfgs_is_given_one_function_while_the_data_stay() -> None:
+    x, y = line_data(50)
+    model = dense(4, 1)
+    model.fit(x, y, loss="mse", optimizer="lbfgs")
+    step = model._setup.step
+    data = cr.tensor(x), cr.tensor(y[:, None])
+    step(*data)
+    function = step._function
+    step(*data)
+    assert step._function is function
+    step(cr.tensor(x), data[1])
+    assert step._function is not function
 
 
 def test_two_inputs_as_tuple_and_as_dict() -> None:
