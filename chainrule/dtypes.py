@@ -53,8 +53,9 @@ def as_dtype(name: object) -> np.dtype[Any]:
     4
     """
     try:
-        dtype = np.dtype(name)  # type: ignore[call-overload]  # any object may be asked for
-    except TypeError:
+        # NumPy takes None for float64.
+        dtype = None if name is None else np.dtype(name)  # type: ignore[call-overload]  # any object
+    except (TypeError, ValueError):
         dtype = None
     if dtype not in _SUPPORTED:
         raise DTypeError(

@@ -17,9 +17,10 @@ from chainrule.errors import ArgumentError, ShapeError
 from chainrule.nn.configurable import Configurable, resolve
 from chainrule.nn.naming import snake_case
 from chainrule.nn.registry import register
-from chainrule.nn.seeding import drawing_now, next_seed
+from chainrule.nn.seeding import next_seed
 from chainrule.nn.validate import number, sizes, whole_number
 from chainrule.tensor import Tensor, random, tensor
+from chainrule.tensor.state import outside_traces
 
 # The standard deviation of a standard normal distribution cut off at -2 and 2.
 TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
@@ -473,7 +474,7 @@ def initial_values(
     takes_key = isinstance(initializer, Initializer) or (
         "key" in inspect.signature(initializer).parameters
     )
-    with drawing_now():
+    with outside_traces():
         options = {"key": random.key(seed)} if takes_key else {}
         values = tensor(initializer(shape, dtype, **options))
         if values.shape != shape:

@@ -5,15 +5,12 @@ A layer tree has one seed. Each variable draws from (seed of the tree, path of t
 its initial values do not depend on what else was created, in which order, or on which computer.
 """
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chainrule.errors import ArgumentError
 from chainrule.nn.validate import whole_number
-from chainrule.tensor.state import STATE
 
 
 @dataclass
@@ -76,13 +73,3 @@ def derive_seed(seed: int, name: str) -> int:
     """
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-@contextlib.contextmanager
-def drawing_now() -> Iterator[None]:
-    """Draw numbers at once inside, also while ``jit`` traces: variables may be created there."""
-    before, STATE.trace = STATE.trace, None
-    try:
-        yield
-    finally:
-        STATE.trace = before

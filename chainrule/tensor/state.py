@@ -40,3 +40,13 @@ def paused_tapes() -> Iterator[None]:
         yield
     finally:
         STATE.tapes = before
+
+
+@contextlib.contextmanager
+def outside_traces() -> Iterator[None]:
+    """Compute at once inside, also while ``jit`` traces: variables may be created there."""
+    before, STATE.trace = STATE.trace, None
+    try:
+        yield
+    finally:
+        STATE.trace = before
