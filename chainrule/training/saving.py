@@ -20,7 +20,7 @@ from chainrule.errors import (
 from chainrule.formats import read_model_file, write_model_file
 from chainrule.formats.atomic import PathLike, place
 from chainrule.formats.strict_json import RESTORE, shown
-from chainrule.nn import Layer, registry
+from chainrule.nn import Layer, initializers, registry
 from chainrule.nn.calling import calling
 from chainrule.nn.configurable import CUSTOM_FUNCTION, PART_KEYS, part_from_config, to_config
 from chainrule.nn.contents import join, walk
@@ -33,8 +33,8 @@ __all__ = ["load_model", "load_model_and_extra", "model_to_parts", "parts_to_mod
 Table = dict[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
 
-MAX_LAYERS = 2_000
-"""In one file; building takes time that grows with the square of it."""
+MAX_LAYERS = 1_000
+"""In one file; making them takes time that grows with the square of their number."""
 
 LIBRARY: dict[str, dict[str, Any]] = registry.TABLES
 """What a file may name without being passed it; importing `layers` and `Sequential` fills it."""
@@ -153,6 +153,14 @@ def model_to_parts(model: Model) -> tuple[Table, dict[str, NDArray[Any]]]:
             fix="put the layer into cr.Sequential([...])",
         )
     rows = {item.path: _row(item.layer) for item in walk(model)}
+    if len(rows) > MAX_LAYERS:
+        raise ArgumentError(
+            model.where,
+            "the model has too many layers to be saved",
+            got=len(rows),
+            expected=f"at most {MAX_LAYERS}",
+            fix="put several steps into one layer",
+        )
     weights = model.weights
     architecture = {
         "model": to_config(model, model.where),
@@ -334,11 +342,15 @@ class _Builder:
                 setattr(layer, f"_{name}", self._shape(row[name], path))
 
     def _build_layer(self, layer: Layer, path: str, shape: Any) -> None:
-        """Let the layer create its variables, each only if the file has an array of its shape."""
+        """Let the layer create its variables from the file's arrays, each of the right shape."""
 
-        def add_weight(name: str, shape: Any, *args: Any, **options: Any) -> Variable:
-            self._check_stored(join(path, name), tuple(shape))
-            return Layer.add_weight(layer, name, shape, *args, **options)
+        def add_weight(
+            name: str, shape: Any, initializer: Any = "glorot_uniform", **options: Any
+        ) -> Variable:
+            stored = self._stored(join(path, name), tuple(shape))
+            variable = Layer.add_weight(layer, name, shape, lambda *_: stored, **options)
+            layer._initializers[name] = initializers.get(initializer)
+            return variable
 
         vars(layer)["add_weight"] = add_weight
         try:
@@ -347,13 +359,15 @@ class _Builder:
             del vars(layer)["add_weight"]
         layer.built = True
 
-    def _check_stored(self, path: str, shape: tuple[int, ...]) -> None:
+    def _stored(self, path: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """The array of this path, when it has this shape."""
         if path not in self.arrays:
             raise _bad(self.where, "an array is missing", f"none named {shown(path)}")
-        stored = self.arrays[path].shape
-        if stored != shape:
+        stored = self.arrays[path]
+        if stored.shape != shape:
             what = f"the array {shown(path)} does not fit the structure"
-            raise _bad(self.where, what, f"shape {stored}", f"shape {shown(shape)}")
+            raise _bad(self.where, what, f"shape {stored.shape}", f"shape {shown(shape)}")
+        return stored
 
     def _shape(self, value: Any, path: str) -> Any:
         """A shape as layers have it: a tuple, or a list or dictionary of shapes."""

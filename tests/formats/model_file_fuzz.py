@@ -7,6 +7,7 @@ under 1 GiB of memory.
 
 import copy
 import json
+import math
 import resource
 import signal
 import sys
@@ -20,9 +21,11 @@ from typing import Any
 import numpy as np
 from model_file_parts import assemble, checksum
 
+import chainrule as cr
 from chainrule.errors import ChainruleError
-from chainrule.formats import read_model_file, write_model_file
+from chainrule.formats import write_model_file
 from chainrule.formats.header import UNSET_CHECKSUM
+from chainrule.training.saving import save_model
 
 SECONDS_PER_FILE = 10
 KEPT = Path(tempfile.gettempdir()) / "chainrule-fuzz-failure.safetensors"
@@ -215,26 +218,37 @@ def fuzz_model_files(count: int, seed: int, load: Load, good: list[bytes]) -> di
 
 
 def good_files() -> list[bytes]:
-    """Model files to start from."""
-    random = np.random.default_rng(0)
-    layers = [{"class": "Dense", "config": {"units": 3, "rate": 0.5, "name": None, "on": True}}]
-    contents: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        ({}, {}),
-        (
-            {"layers": layers},
-            {"a/kernel": random.normal(size=(4, 3)), "a/bias": np.zeros(3, "float32")},
-        ),
-        (
-            {"names": ["é", "b"]},
-            {"b": np.array([True, False]), "e": np.zeros((0, 5), "int64"), "s": np.array(3)},
-        ),
+    """Models of all kinds of layers as files, and one file that holds no model."""
+    layers, x = cr.layers, np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    inner = cr.Sequential([layers.GaussianNoise(0.1), layers.LayerNormalization()], name="inner")
+    dense = layers.Dense(3, "relu", kernel_initializer="orthogonal", l2=0.1, name="é")
+    last = layers.Dense(2, activation="softmax", kernel_constraint="max_norm", dtype="float64")
+    models = [
+        (cr.Sequential([layers.Dense(5)]), x),
+        (cr.Sequential([dense, layers.BatchNormalization(), layers.Dropout(0.5), inner, last]), x),
+        (cr.Sequential([layers.Embedding(7, 2), layers.Reshape((-1,)), layers.Dense(1)]), [[1, 2]]),
+        (cr.Sequential([layers.Input((2, 2)), layers.Flatten()]), x.reshape(3, 2, 2)),
+        (cr.Sequential([layers.Activation("gelu"), layers.Dense(2)]), None),
     ]
     files = []
     with tempfile.TemporaryDirectory() as folder:
-        for metadata, arrays in contents:
-            write_model_file(Path(folder) / "m", metadata, arrays)
-            files.append((Path(folder) / "m").read_bytes())
-    return files
+        path = Path(folder) / "m"
+        for model, inputs in models:
+            if inputs is not None:
+                model(np.array(inputs))
+            save_model(model, path, extra={"classes": ["a", "b"], "mean": [0.5, None]})
+            files.append(path.read_bytes())
+        write_model_file(path, {"a": 1}, {"e": np.zeros((0, 5), "int64"), "s": np.array(True)})
+        return [*files, path.read_bytes()]
+
+
+def load_and_use(path: Path) -> None:
+    """Load a model, show it, and call it as it was called before it was saved."""
+    model = cr.load_model(path)
+    str(model.summary())
+    shape = model.input_shape
+    if isinstance(shape, tuple) and shape and None not in shape[1:] and math.prod(shape[1:]) < 1e6:
+        model(np.zeros((2, *shape[1:]), "float32"))
 
 
 def main() -> None:
@@ -245,7 +259,7 @@ def main() -> None:
 
     signal.signal(signal.SIGALRM, stop)
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    report = fuzz_model_files(int(sys.argv[1]), seed, read_model_file, good_files())
+    report = fuzz_model_files(int(sys.argv[1]), seed, load_and_use, good_files())
     report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps(report, indent=1))
 
