@@ -113,6 +113,23 @@ class Callback:
         """After a training step; logs holds its loss."""
 
 
+def single_number(logs: Logs, name: str, where: str) -> float:
+    """A logged number that is compared with others.
+
+    Raises:
+        ArgumentError: it is an array, such as a confusion matrix.
+    """
+    value = logs[name]
+    if np.ndim(value):
+        raise ArgumentError(
+            where,
+            f"{name} is no single number",
+            got=f"shape {np.shape(value)}",
+            expected="a number",
+        )
+    return float(value)
+
+
 MOMENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 
@@ -169,8 +186,9 @@ class _Monitor(Callback):
         self.direction = run.directions[self.watched] if self.mode == "auto" else self.mode
         self.best = float("inf") if self.direction == "min" else float("-inf")
 
-    def _improved(self, value: float) -> bool:
-        """Whether this beats the best so far by more than min_delta; then it is the best."""
+    def _improved(self, logs: Logs) -> bool:
+        """Whether this epoch beats the best so far by more than min_delta; then it is the best."""
+        value = single_number(logs, self.watched, type(self).__name__)
         if self.direction == "min":
             better = value < self.best - self.min_delta
         else:
@@ -241,7 +259,7 @@ class EarlyStopping(_Monitor):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if epoch < self.start_from_epoch or logs is None:
             return
-        if self._improved(float(logs[self.watched])):
+        if self._improved(logs):
             self.best_epoch = epoch
             self._waited = 0
             if self.restore_best:
@@ -320,7 +338,7 @@ class ReduceOnPlateau(_Monitor):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs
         rate = _settable_rate(self.run.optimizer, "ReduceOnPlateau")
-        if self._improved(float(logs[self.watched])):
+        if self._improved(logs):
             self._waited = 0
         elif self._cooling == 0:
             self._waited += 1
@@ -444,7 +462,7 @@ class ModelCheckpoint(_Monitor):
         logs = {} if logs is None else logs
         if (epoch + 1) % self.every:
             return
-        if self._improved(float(logs[self.watched])) or not self.save_best_only:
+        if self._improved(logs) or not self.save_best_only:
             self.model.save(self.path.format(epoch=epoch + 1, **logs))
 
 

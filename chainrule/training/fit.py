@@ -17,10 +17,10 @@ from chainrule.nn.validate import number, whole_number
 from chainrule.optimizers import LBFGS, Optimizer
 from chainrule.tensor import Tensor
 from chainrule.training.batches import Batches, Data
-from chainrule.training.callbacks import Callback, EarlyStopping, Run
+from chainrule.training.callbacks import Callback, Direction, EarlyStopping, Run
 from chainrule.training.history import History
 from chainrule.training.inputs import Arrays, as_arrays, cast_floats, count_rows, take_rows
-from chainrule.training.loop import Loop, directions, measure
+from chainrule.training.loop import Loop, measure
 from chainrule.training.progress import Verbose, make_progress
 from chainrule.training.step import EvaluationStep, FullBatchStep, TrainingStep
 from chainrule.training.targets import as_targets, fit_targets, stratify_labels
@@ -79,7 +79,7 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     targets = as_targets(y, count_rows(inputs), "fit")
     outputs = probe(model, inputs, options.seed)
     setup = prepare(model, options)
-    notes = _folding_note(setup.loss, outputs)
+    notes = _notes(setup, outputs)
     data = ready(model, inputs, targets, outputs, setup.loss, "fit")
     weights = example_weights(options.sample_weight, options.class_weight, targets, "fit")
     if weights is not None:
@@ -92,7 +92,7 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
         rows = None if size is None else max(size, EVALUATION_ROWS)
         validation = (setup.evaluation, Batches(held_out, rows))
     callbacks = _callbacks(options)
-    known = directions(setup.metrics, callbacks, validation is not None)
+    known = directions(setup, callbacks, validation is not None)
     run = Run(model, setup.optimizer, epochs, batches.steps, known, setup.spellings, notes)
     until = _until(options.until, run)
     progress = make_progress(options.verbose, epochs)
@@ -114,8 +114,7 @@ def probe(model: "Model", inputs: Arrays, seed: int | None = None) -> Any:
         model.seed_if_new(seed)
     outputs = model(take_rows(inputs, slice(0, 2)), training=False)
     if seed is not None:
-        for index, generator in enumerate(model.generators):
-            generator.reset(derive_seed(seed, f"random layer {index}"))
+        model.reset_generators(seed)
     return outputs
 
 
@@ -200,12 +199,17 @@ def find_metrics(specs: Sequence[Any]) -> tuple[list[Metric], dict[str, str]]:
     return found, spellings
 
 
-def _folding_note(loss: Loss, outputs: Any) -> list[str]:
-    folded = loss.folded(outputs) if isinstance(outputs, Tensor) else None
-    if folded is None:
-        return []
-    computed = "which is computed safely from the values before it"
-    return [f"the final {folded} is folded into the loss, {computed}"]
+def _notes(setup: Setup, outputs: Any) -> list[str]:
+    notes = []
+    folded = setup.loss.folded(outputs) if isinstance(outputs, Tensor) else None
+    if folded is not None:
+        computed = "which is computed safely from the values before it"
+        notes.append(f"the final {folded} is folded into the loss, {computed}")
+    if setup.optimizer.ema_decay is not None:
+        notes.append(
+            "the model holds the last weights; optimizer.swap_ema() puts their average in place"
+        )
+    return notes
 
 
 def _hold_out(
@@ -287,6 +291,21 @@ def _callbacks(options: Options) -> list[Callback]:
     return callbacks
 
 
+def directions(
+    setup: Setup, callbacks: Sequence[Callback], validation: bool
+) -> dict[str, Direction]:
+    """Every name that the run will log, with the direction in which it improves."""
+    known: dict[str, Direction] = {"loss": "min"}
+    known.update({metric.name: metric.direction for metric in setup.metrics})
+    if validation:
+        known.update({f"val_{name}": direction for name, direction in list(known.items())})
+    if setup.optimizer.schedule is not None:
+        known["learning_rate"] = "min"
+    for callback in callbacks:
+        known.update(callback.logged)
+    return known
+
+
 def _until(until: Mapping[str, Any] | None, run: Run) -> dict[str, float]:
     goals = {}
     for name, limit in (until or {}).items():
@@ -310,7 +329,8 @@ def evaluate(
     inputs = as_arrays(x, "x", where)
     targets = as_targets(y, count_rows(inputs), where)
     outputs = probe(model, inputs)
-    if loss is None and metric_specs is None and previous is not None:
+    known = previous is not None and same(previous.step.variables, model.trainable_variables)
+    if loss is None and metric_specs is None and previous is not None and known:
         step = previous.evaluation
     else:
         specs = [metric_specs] if isinstance(metric_specs, str) else list(metric_specs or ())

@@ -8,7 +8,7 @@ from typing import Any
 
 from chainrule.metrics import Metric
 from chainrule.training.batches import Batches
-from chainrule.training.callbacks import Callback, Direction, Logs, Run, overrides
+from chainrule.training.callbacks import Callback, Logs, Run, overrides, single_number
 from chainrule.training.history import History
 from chainrule.training.interrupt import Interrupt
 from chainrule.training.progress import REFRESH_SECONDS, Progress
@@ -109,6 +109,8 @@ class Loop:
             step, batches = self._validation
             values = measure(step, batches, lambda: self._check_interrupt(epoch))
             logs.update({f"val_{name}": value for name, value in values.items()})
+        if self._run.optimizer.schedule is not None:
+            logs["learning_rate"] = float(self._run.optimizer.current_rate())
         for callback in self._callbacks:
             callback.on_epoch_end(epoch, logs)
         history.append(logs)
@@ -180,7 +182,10 @@ class Loop:
             raise Stopped("callback", "a callback set model.stop_training")
 
     def _check_until(self, logs: Logs, epochs: int) -> None:
-        if self._until and all(self._reached(name, logs[name]) for name in self._until):
+        reached = [
+            self._reached(name, single_number(logs, name, "fit: until")) for name in self._until
+        ]
+        if reached and all(reached):
             raise Stopped("until", f"{self._describe(logs)} after {epochs} epochs")
 
     def _reached(self, name: str, value: float) -> bool:
@@ -222,16 +227,3 @@ def measure(step: EvaluationStep, batches: Batches, between: Any = None) -> dict
         if between is not None:
             between()
     return {"loss": total / rows, **read_metrics(step.metrics)}
-
-
-def directions(
-    metrics: Sequence[Metric], callbacks: Sequence[Callback], validation: bool
-) -> dict[str, Direction]:
-    """Every name that the run will log, with the direction in which it improves."""
-    known: dict[str, Direction] = {"loss": "min"}
-    known.update({metric.name: metric.direction for metric in metrics})
-    if validation:
-        known.update({f"val_{name}": direction for name, direction in list(known.items())})
-    for callback in callbacks:
-        known.update(callback.logged)
-    return known

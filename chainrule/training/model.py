@@ -8,14 +8,18 @@ from numpy.typing import NDArray
 
 from chainrule.losses.class_weights import ClassWeight
 from chainrule.nn import Layer
-from chainrule.nn.contents import walk
+from chainrule.nn.contents import generators_of, walk
 from chainrule.nn.layer import LayerOptions
 from chainrule.optimizers import Optimizer
 from chainrule.tensor import Tensor, jit
+from chainrule.tensor.state import STATE
 from chainrule.training import fit as training
 from chainrule.training.callbacks import Callback, EarlyStopping
 from chainrule.training.history import History
 from chainrule.training.progress import Verbose
+
+# Attributes that change while a model works, which compiled functions do not depend on.
+_RUN_TIME = frozenset({"built", "stop_training", "tree_seed"})
 
 
 class Model(Layer):
@@ -215,6 +219,11 @@ class Model(Layer):
 
         save_model(self, path)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name[0] != "_" and name not in _RUN_TIME and STATE.trace is None:
+            self.forget_compiled()
+
     @property
     def compiled_call(self) -> Callable[[Any], Any]:
         """The forward pass without training, as one compiled function."""
@@ -223,15 +232,22 @@ class Model(Layer):
         return self._compiled
 
     def forget_compiled(self) -> None:
-        """Drop what was compiled, after the network itself was changed."""
-        self._setup = None
-        self._compiled = None
+        """Drop what was compiled. Needed after a change inside a layer; done by itself after an
+        attribute of the model was set.
+        """
+        if self._setup is not None or self._compiled is not None:
+            self._setup = self._compiled = None
 
     def seed_if_new(self, seed: int) -> Self:
         """Let the initial values follow from a seed, unless there are values or a seed already."""
         if not self.built and self._tree_seed is None:
             self.tree_seed = seed
         return self
+
+    def reset_generators(self, seed: int) -> None:
+        """Let the random layers draw as in a new model with this seed."""
+        for _, owner, generator in generators_of(self):
+            generator.reset(owner._generator_seed(seed))
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled functions stay behind; they are made again when needed.

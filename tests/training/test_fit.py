@@ -1,5 +1,7 @@
 """fit, evaluate, predict: what is computed, and when it stops."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -506,3 +508,63 @@ def test_model_dtype_follows_its_layers() -> None:
     single = dense(1, dtype="float32")
     single.fit(x, y, loss="mse")
     assert single.predict(x).dtype == np.float32
+
+
+def test_a_changed_network_is_compiled_again() -> None:
+    class Net(cr.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = 1.0
+            self.out = cr.layers.Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            return self.out(inputs) * self.scale
+
+    x, y = line_data(20)
+    model = Net()
+    model.fit(x, y, loss="mse")
+    before = model.predict(x)
+    compiled = model.compiled_call
+    assert model.compiled_call is compiled
+    model.scale = 3.0
+    np.testing.assert_allclose(model.predict(x), 3 * before, rtol=1e-6)
+    model.out = cr.layers.Dense(2)
+    assert model.predict(x).shape == (20, 2)
+
+
+def test_copies_and_pickles_are_models_of_their_own() -> None:
+    x, y = line_data(20)
+    model = dense(4, 1)
+    model.fit(x, y, loss="mse")
+    expected = model.predict(x)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301 - made here
+        np.testing.assert_array_equal(twin.predict(x), expected)
+        twin.fit(x, y, loss="mse", epochs=2)
+        np.testing.assert_array_equal(model.predict(x), expected)
+
+
+def test_a_schedule_is_logged_and_the_average_of_weights_is_noted() -> None:
+    x, y = line_data(32)
+    optimizer = cr.optimizers.SGD(cr.optimizers.ExponentialDecay(0.1, 2, 0.5), ema_decay=0.9)
+    history = dense(1).fit(x, y, loss="mse", optimizer=optimizer, epochs=3, batch_size=16)
+    assert history["learning_rate"] == pytest.approx([0.05, 0.025, 0.0125])
+    assert any("swap_ema" in note for note in history.notes)
+
+
+def test_nothing_to_train_is_an_error() -> None:
+    x, y = line_data(20)
+    model = dense(1)
+    model.trainable = False
+    with pytest.raises(cr.errors.ArgumentError, match="nothing to train"):
+        model.fit(x, y, loss="mse")
+
+
+def test_a_matrix_cannot_be_a_goal() -> None:
+    x, y = blobs()
+    options: Any = {"loss": "cross_entropy", "metrics": ["confusion_matrix"]}
+    assert np.shape(dense(3).fit(x, y, **options)["confusion_matrix"][0]) == (3, 3)
+    stopping = cr.callbacks.EarlyStopping("confusion_matrix")
+    goals: list[Any] = [{"until": {"confusion_matrix": 1}}, {"early_stopping": stopping}]
+    for extra in goals:
+        with pytest.raises(cr.errors.ArgumentError, match="no single number"):
+            dense(3).fit(x, y, **options, **extra)
