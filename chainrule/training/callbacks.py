@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -480,27 +480,22 @@ class CSVLogger(Callback):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file: TextIO | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         check_writable(self.path)
-        self._file = self.path.open("w", newline="", encoding="utf-8")
+        self.path.write_text("", encoding="utf-8")
         self._names: list[str] = []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if self._file is None or logs is None:
-            return
-        writer = csv.writer(self._file)
-        if not self._names:
-            self._names = [name for name, value in logs.items() if isinstance(value, int | float)]
-            writer.writerow(["epoch", *self._names])
-        writer.writerow([epoch + 1, *(logs.get(name, "") for name in self._names)])
-        self._file.flush()
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        logs = {} if logs is None else logs
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if not self._names:
+                numbers = (name for name, value in logs.items() if isinstance(value, int | float))
+                self._names = ["epoch", *numbers]
+                writer.writerow(self._names)
+            row = {"epoch": epoch + 1, **logs}
+            writer.writerow([row.get(name, "") for name in self._names])
 
 
 ReduceLROnPlateau = ReduceOnPlateau

@@ -120,25 +120,30 @@ def _read(value: Any, name: str, where: str, text_fix: str) -> Array:
     columns = _column_names(value)
     if array.dtype.kind == "O" and columns is not None:
         return _numbers_from_objects(array, name, where, columns, text_fix)
-    if array.dtype.kind in "OUST" or array.dtype.kind in "mMcV":
-        kinds = {
-            "O": "Python objects",
-            "m": "times",
-            "M": "dates",
-            "c": "complex numbers",
-            "V": "records",
-        }
-        kind = kinds.get(array.dtype.kind, "text")
-        raise DataError(
-            where,
-            f"{name} holds {kind}, not numbers",
-            got=_sample(array),
-            expected="numbers or booleans",
-            fix=text_fix
-            if kind == "text"
-            else f"convert first, for example np.asarray({name}, dtype='float32')",
-        )
+    if array.dtype.kind not in "fiub":
+        raise _not_numbers(array, name, where, text_fix)
     return array
+
+
+def _not_numbers(array: Array, name: str, where: str, text_fix: str) -> DataError:
+    kinds = {
+        "m": "time spans",
+        "M": "dates",
+        "c": "complex numbers",
+        "V": "records",
+        "O": "objects",
+    }
+    kind = kinds.get(array.dtype.kind, "text")
+    if kind == "objects" and any(isinstance(item, str) for item in array.flat):
+        kind = "text"
+    convert = f"convert first, for example np.asarray({name}, dtype='float32')"
+    return DataError(
+        where,
+        f"{name} holds {kind}, not numbers",
+        got=_sample(array),
+        expected="numbers or booleans",
+        fix=text_fix if kind == "text" else convert,
+    )
 
 
 def _sample(array: Array) -> str:

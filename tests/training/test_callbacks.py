@@ -275,6 +275,8 @@ def test_csv_logger(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
     assert [float(row["loss"]) for row in rows] == history["loss"]
+    fit(callbacks=[cr.callbacks.CSVLogger(path)], epochs=1)
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_run_finds_names_by_their_spelling() -> None:
