@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule import losses, metrics, optimizers
 from chainrule.data.split import split_indices
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, DataError
 from chainrule.losses import Loss
 from chainrule.losses.class_weights import ClassWeight
 from chainrule.metrics import Metric
@@ -61,7 +61,7 @@ class Options:
     sample_weight: Any
     class_weight: ClassWeight | None
     early_stopping: bool | EarlyStopping | None
-    callbacks: Iterable[Callback]
+    callbacks: Iterable[Callback] | Callback
     shuffle: bool
     seed: int | None
     verbose: Verbose
@@ -133,7 +133,7 @@ def cast_inputs(model: "Model", inputs: Arrays, where: str) -> Arrays:
 
 def prepare(model: "Model", options: Options) -> Setup:
     """Loss, optimizer, metrics and compiled steps; those of the last fit if they are the same."""
-    metric_list = [options.metrics] if isinstance(options.metrics, str) else list(options.metrics)
+    metric_list = listed(options.metrics)
     previous = model._setup
     given = (options.loss, options.optimizer, *metric_list)
     same_variables = previous is not None and same(
@@ -151,7 +151,9 @@ def prepare(model: "Model", options: Options) -> Setup:
         step = FullBatchStep(model, loss, optimizer, found)
     else:
         step = TrainingStep(model, loss, optimizer, found)
-    optimizer.build(model.trainable_variables)
+    continued = previous is not None and previous.optimizer is optimizer
+    if int(optimizer.iterations) == 0 or continued:  # else it may belong to another model
+        optimizer.build(model.trainable_variables)
     # A name makes a new optimizer each time; an object goes on with its state.
     reusable = given if isinstance(options.optimizer, Optimizer) else ()
     setup = Setup(
@@ -166,6 +168,11 @@ def same(first: Sequence[Any], second: Sequence[Any]) -> bool:
     return len(first) == len(second) and all(
         a is b or (isinstance(a, str) and a == b) for a, b in zip(first, second)
     )
+
+
+def listed(given: Any) -> list[Any]:
+    """A list of what was given, which may be a single name or object."""
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
 def find_loss(loss: Any, previous: Setup | None, where: str) -> Loss:
@@ -239,7 +246,16 @@ def _hold_out(
         stratify=stratify_labels(data.y, loss),
     )
     # The rows keep their order: without shuffling, training goes through them as they came.
-    return data.take(np.sort(training)), data.take(np.sort(held_out))
+    parts = data.take(np.sort(training)), data.take(np.sort(held_out))
+    for name, part in zip(("training", "validation"), parts):
+        if part.weights is not None and not part.weights.any():
+            raise DataError(
+                "fit",
+                f"all {name} rows have weight 0",
+                got=f"{part.rows} rows",
+                fix="leave rows without weight out of the data, or pass validation_data",
+            )
+    return parts
 
 
 def _validation_data(model: "Model", given: Any, loss: Loss) -> Data:
@@ -275,7 +291,7 @@ def _batch_rows(size: BatchSize, rows: int, optimizer: Optimizer, notes: list[st
 
 def _callbacks(options: Options) -> list[Callback]:
     """The user's callbacks, then early stopping, which may watch what they log."""
-    callbacks = list(options.callbacks)
+    callbacks = listed(options.callbacks)
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise ArgumentError(
@@ -284,10 +300,19 @@ def _callbacks(options: Options) -> list[Callback]:
                 got=repr(callback),
                 expected="an instance of cr.callbacks.Callback",
             )
-    if isinstance(options.early_stopping, EarlyStopping):
-        callbacks.append(options.early_stopping)
-    elif options.early_stopping:
+    stopping = options.early_stopping
+    if isinstance(stopping, EarlyStopping):
+        callbacks.append(stopping)
+    elif stopping is True:
         callbacks.append(EarlyStopping())
+    elif stopping not in (None, False):
+        raise ArgumentError(
+            "fit",
+            "wrong early_stopping",
+            got=repr(stopping),
+            expected="True, False or an EarlyStopping",
+            fix="pass cr.callbacks.EarlyStopping(patience=10)",
+        )
     return callbacks
 
 
@@ -333,7 +358,7 @@ def evaluate(
     if loss is None and metric_specs is None and previous is not None and known:
         step = previous.evaluation
     else:
-        specs = [metric_specs] if isinstance(metric_specs, str) else list(metric_specs or ())
+        specs = [] if metric_specs is None else listed(metric_specs)
         found = (
             previous.metrics
             if metric_specs is None and previous is not None

@@ -47,7 +47,7 @@ class Model(Layer):
         (True, (64, 1))
 
     Different from Keras: there is no ``compile``; loss, optimizer and metrics are arguments of
-        ``fit``.
+    ``fit``.
     """
 
     stop_training: bool = False
@@ -86,7 +86,7 @@ class Model(Layer):
         sample_weight: Any = None,
         class_weight: ClassWeight | None = None,
         early_stopping: bool | EarlyStopping | None = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Iterable[Callback] | Callback = (),
         shuffle: bool = True,
         seed: int | None = None,
         verbose: Verbose = "auto",
@@ -94,8 +94,8 @@ class Model(Layer):
         """Train the model: repeat over the data until a reason to stop comes up.
 
         The reasons: all epochs are done; the goal of ``until`` is reached; early stopping; a
-            callback; a loss that is
-        not finite; Ctrl-C, which ends the run after the step and keeps the model.
+        callback; a loss that is not finite; Ctrl-C, which ends the run after the step and keeps the
+        model.
 
         Args:
             x: the inputs, N rows: array, list, tensor or data frame of numbers; a tuple or dict of

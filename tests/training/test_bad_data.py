@@ -129,6 +129,12 @@ BAD_OPTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("class weight word", {"class_weight": "balance"}, ["balanced"]),
     ("class weight values", {"class_weight": {0: -1.0}}, ["negative"]),
     ("callback", {"callbacks": [print]}, ["not a callback"]),
+    ("early stopping number", {"early_stopping": 5}, ["EarlyStopping(patience"]),
+    (
+        "only validation has weight",
+        {"sample_weight": [0, 0, 0, 1], "validation_split": 0.7, "seed": 0},
+        ["rows have weight 0"],
+    ),
     ("verbose", {"verbose": 7}, ["verbose", "'auto'"]),
     ("early stopping", {"early_stopping": cr.callbacks.EarlyStopping("val_los")}, ["val_los"]),
 ]

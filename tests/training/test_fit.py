@@ -568,3 +568,34 @@ def test_a_matrix_cannot_be_a_goal() -> None:
     for extra in goals:
         with pytest.raises(cr.errors.ArgumentError, match="no single number"):
             dense(3).fit(x, y, **options, **extra)
+
+
+def test_an_optimizer_belongs_to_one_model() -> None:
+    x, y = line_data(20)
+    optimizer = cr.optimizers.Adam(0.01)
+    dense(1).fit(x, y, loss="mse", optimizer=optimizer)
+    with pytest.raises(cr.errors.StateError, match="new optimizer for another model"):
+        dense(1).fit(x, y, loss="mse", optimizer=optimizer)
+
+
+def test_thawing_a_layer_goes_on_with_the_same_optimizer() -> None:
+    x, y = line_data(20)
+    model = dense(4, 1)
+    model(x)
+    model.layers[0].trainable = False
+    optimizer = cr.optimizers.Adam(0.01)
+    model.fit(x, y, loss="mse", optimizer=optimizer)
+    model.layers[0].trainable = True
+    before = model.layers[0].get_weights()[0]
+    model.fit(x, y, loss="mse", optimizer=optimizer)
+    assert (model.layers[0].get_weights()[0] != before).any()
+
+
+def test_a_single_metric_and_callback_need_no_list() -> None:
+    x, y = line_data(20)
+    seen: list[int] = []
+    callback = cr.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    model = dense(1)
+    history = model.fit(x, y, loss="mse", metrics=cr.metrics.get("mae"), callbacks=callback)
+    assert seen == [0]
+    assert set(model.evaluate(x, y, metrics="mae")) == {"loss", "mae"} == set(history)
