@@ -136,9 +136,8 @@ class Model(Layer):
             ArgumentError: an argument outside what is possible, or an unknown name.
 
         Different from Keras: ``validation_split`` is random instead of the last rows; ``until``;
-            weights are relative,
-        so a loss with weights is ``sum(w l) / sum(w)``; the loss of an epoch is the mean over its
-        rows.
+        weights are relative, so a loss with weights is ``sum(w l) / sum(w)``; the loss of an epoch
+        is the mean over its rows.
         """
         options = training.Options(
             loss=loss,
