@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.table import Column, Kind, MatrixTable, Table, position_names
+from chainrule.data.table import Column, Kind, MatrixTable, Table, join_some, position_names
 from chainrule.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 NUMBER_KINDS = "iuf"
@@ -85,7 +85,7 @@ def _dispatch(data: object, names: Sequence[str] | None, where: str) -> Table:
         return Table(columns, source=where)
     if hasattr(data, "tocsr") and hasattr(data, "toarray"):
         return _table_from_sparse(data, names, where)
-    frame = _as_frame(data)
+    frame = _as_frame(data, where)
     if frame is not None:
         return _table_from_frame(frame, where)
     if hasattr(data, "__array__"):
@@ -337,11 +337,22 @@ def _table_from_sparse(data: Any, names: Sequence[str] | None, where: str) -> Ta
     return MatrixTable(matrix, names=names, source=where)
 
 
-def _as_frame(data: object) -> Any:
+def _as_frame(data: object, where: str) -> Any:
     """Return the data as a narwhals frame, or None where it is not a data frame."""
     import narwhals as nw
 
-    frame = nw.from_native(data, pass_through=True)
+    try:
+        frame = nw.from_native(data, pass_through=True)
+    except nw.exceptions.DuplicateError:
+        names = [str(name) for name in getattr(data, "columns", ())]
+        twice = sorted({repr(name) for name in names if names.count(name) > 1})
+        raise DataError(
+            where,
+            "two columns have the same name",
+            got=join_some(twice[:5], len(twice)),
+            expected="different names",
+            fix="rename the columns",
+        ) from None
     if isinstance(frame, nw.LazyFrame):
         return frame.collect()
     return frame if isinstance(frame, nw.DataFrame) else None
@@ -366,7 +377,7 @@ def _table_from_frame(frame: Any, where: str) -> Table:
 
 def table_from_data_frame(data: object, source: str, *, first_row: int = 0) -> Table:
     """Make a table of a data frame that stands for a file."""
-    frame = _as_frame(data)
+    frame = _as_frame(data, source)
     table = _table_from_frame(frame, source)
     return Table(table.columns, source=source, first_row=first_row)
 

@@ -25,6 +25,7 @@ MAX_FIELD_BYTES = 1 << 20
 MAX_HEADER_BYTES = 16 << 20
 MAX_COLUMNS = 100_000
 SNIFFED_LINES = 50
+EMPTY_NAME = "column {}"
 BLOCK_BYTES = 4 << 20
 
 QUOTE, NEWLINE, RETURN = 34, 10, 13
@@ -445,7 +446,7 @@ def _names(header: bytes, separator: str, where: str) -> list[str]:
         raise FileFormatError(
             where, "too many columns", got=len(row), expected=f"at most {MAX_COLUMNS}"
         )
-    names = [name.strip() or f"column {position}" for position, name in enumerate(row, start=1)]
+    names = [name.strip() or EMPTY_NAME.format(place) for place, name in enumerate(row, start=1)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         _refuse_data_as_header(names, where)
@@ -460,9 +461,12 @@ def _names(header: bytes, separator: str, where: str) -> list[str]:
 
 
 def _refuse_data_as_header(names: list[str], where: str) -> None:
-    """Raise where the first line looks like data: half of it numbers, one of them with a
-    fraction.
+    """Raise where the first line looks like data: half of it numbers, one with a fraction.
+
+    An empty first name is the mark of a table that was written with the names of its rows.
     """
+    if names[0] == EMPTY_NAME.format(1):
+        return
     numbers = [name for name in names if _is_number(name)]
     if 2 * len(numbers) >= len(names) and any("." in name for name in numbers):
         raise FileFormatError(

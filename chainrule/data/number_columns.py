@@ -65,7 +65,7 @@ class MatrixSource:
         self.width = len(positions)
         self._table = table
         self._positions = positions
-        self._whole = self.width == table.n_columns
+        self._whole = np.array_equal(positions, np.arange(table.n_columns))
 
     def block(self, rows: slice) -> NDArray[np.float64]:
         """Return (R, W) float64, NaN where missing."""

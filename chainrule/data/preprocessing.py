@@ -91,7 +91,7 @@ class TablePreprocessor:
         (DroppedColumn(column='one', reason='constant: always 1'),)
 
     Unlike a scikit-learn ColumnTransformer it chooses the treatment itself. The cut at 10 is what
-    helped most, or hurt least, of seven treatments of heavy tails on eleven real tables
+    helped most, or hurt least, of seven treatments of heavy tails on 16 real tables
     (docs/decisions/0002-heavy-tails.md).
     """
 
