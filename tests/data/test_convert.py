@@ -118,10 +118,10 @@ def test_unsupported_columns_are_kept_for_the_report() -> None:
     assert reasons["wait"].startswith("holds Duration")
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    ["float16", "float32", "float64", "int8", "int64", "uint8", "uint64", "bool", ">f8", "longdouble"],
-)  # fmt: skip
+DTYPES = "float16 float32 float64 int8 int64 uint8 uint64 bool >f8 longdouble"
+
+
+@pytest.mark.parametrize("dtype", DTYPES.split())
 def test_numeric_arrays_stay_one_matrix(dtype: str) -> None:
     array = np.array([[0, 1], [1, 1], [1, 0]], dtype=dtype)
     table = as_table(array)
