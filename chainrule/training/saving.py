@@ -19,7 +19,7 @@ from chainrule.errors import (
 )
 from chainrule.formats import read_model_file, write_model_file
 from chainrule.formats.atomic import PathLike, place
-from chainrule.formats.strict_json import RESTORE, shown
+from chainrule.formats.strict_json import RESTORE, plain, shown
 from chainrule.nn import Layer, initializers, registry
 from chainrule.nn.calling import calling
 from chainrule.nn.configurable import CUSTOM_FUNCTION, PART_KEYS, part_from_config, to_config
@@ -167,7 +167,8 @@ def model_to_parts(model: Model) -> tuple[Table, dict[str, NDArray[Any]]]:
         "layers": rows,
         "frozen": [path for path, variable in weights.items() if not variable.trainable],
     }
-    return architecture, {path: variable.numpy() for path, variable in weights.items()}
+    arrays = {path: variable.numpy() for path, variable in weights.items()}
+    return plain(architecture, where=model.where), arrays
 
 
 def _row(layer: Layer) -> Table:
