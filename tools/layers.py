@@ -18,7 +18,7 @@ PACKAGE = "chainrule"
 _FLOOR_0 = ("errors", "dtypes", "config", "tree")
 _FLOOR_1 = (*_FLOOR_0, "graph")
 _FLOOR_2 = (*_FLOOR_1, "backprop", "passes")
-_FLOOR_3 = (*_FLOOR_2, "backends", "backends.reference")
+_FLOOR_3 = (*_FLOOR_2, "backends", "backends.reference", "backends.cpu")
 _FLOOR_4 = (*_FLOOR_3, "tensor")
 _FLOOR_5 = (*_FLOOR_4, "nn", "optimizers", "losses", "metrics", "data")
 _FLOOR_6 = (*_FLOOR_5, "training", "formats")
@@ -34,8 +34,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "graph": _FLOOR_0,
     "backprop": _FLOOR_1,
     "passes": _FLOOR_1,
-    "backends": (*_FLOOR_2, "backends.reference"),
+    "backends": (*_FLOOR_2, "backends.reference", "backends.cpu"),
     "backends.reference": (*_FLOOR_2, "backends"),
+    "backends.cpu": (*_FLOOR_2, "backends"),
     "tensor": _FLOOR_3,
     "nn": _FLOOR_4,
     "optimizers": _FLOOR_4,
@@ -54,6 +55,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 #: third-party package -> the files or folders that may import it. NumPy may be imported everywhere.
 OWNERS: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
+    "llvmlite": ("backends/cpu/llvm.py",),
     "matplotlib": ("training/history.py",),
     "narwhals": ("data",),
     "pandas": ("training/history.py",),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import tree
-from chainrule.backends import BACKENDS, Executable
+from chainrule.backends import BACKENDS, Executable, Repetition
 from chainrule.config import config
-from chainrule.errors import StateError
+from chainrule.errors import ShapeError, StateError
 from chainrule.graph.graph import Graph
 from chainrule.passes import optimize
 from chainrule.tensor.state import STATE, paused_tapes
@@ -58,12 +58,30 @@ class Program:
 
     def run(self, arrays: list[NDArray[Any]]) -> Any:
         """Run with these arrays and the variables' present values; assign what was assigned."""
-        state = [variable._tensor.concrete("jit") for variable in self._variables]
-        results = self.executable.run([*arrays, *state])
-        tensors = [
-            Tensor(x.copy() if copied else x)
-            for x, copied in zip(results, self._copied, strict=True)
-        ]
+        results = self.executable.run([*arrays, *self._state()])
+        return self._returned(
+            [
+                Tensor(x.copy() if copied else x)
+                for x, copied in zip(results, self._copied, strict=True)
+            ]
+        )
+
+    def repeat(self, arrays: list[NDArray[Any]], steps: int, scanned: tuple[int, ...]) -> Any:
+        """Run many steps in one call of the back end; variables carry their values along."""
+        first = len(self._is_tensor) - self._is_tensor.count(False)
+        places = {id(variable): i for i, variable in enumerate(self._variables)}
+        carried = tuple(
+            (len(arrays) + places[id(v)] if id(v) in places else -1, first + i)
+            for i, v in enumerate(self._assigned)
+        )
+        repetition = Repetition(steps, scanned, carried)
+        results = self.executable.repeat([*arrays, *self._state()], repetition)
+        return self._returned([Tensor(np.array(x)) for x in results])
+
+    def _state(self) -> list[NDArray[Any]]:
+        return [variable._tensor.concrete("jit") for variable in self._variables]
+
+    def _returned(self, tensors: list[Tensor]) -> Any:
         returned = iter(tensors)
         leaves = [
             next(returned) if is_tensor else static
@@ -113,6 +131,13 @@ class Jitted:
             # Part of a larger trace, or recorded for its gradient: nothing compiled is ever
             # differentiated.
             return self._function(*arguments, **keywords)
+        program, arrays = self._program(arguments, keywords)
+        return program.run(arrays)
+
+    def _program(
+        self, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[Program, list[NDArray[Any]]]:
+        """The program for these arguments, traced when they are the first of their kind."""
         leaves, structure = tree.flatten(arguments)
         leaves = [x if _is_static(x) else as_tensor(x)._read() for x in leaves]
         key = _signature(leaves, structure, keywords)
@@ -120,7 +145,51 @@ class Jitted:
         if program is None:
             program = Program(self._function, leaves, structure, keywords)
             self._programs[key] = program
-        return program.run([x.concrete("jit") for x in leaves if isinstance(x, Tensor)])
+        return program, [x.concrete("jit") for x in leaves if isinstance(x, Tensor)]
+
+    def repeat(self, scanned: Sequence[Any], *arguments: Any, **keywords: Any) -> Any:
+        """Call the function once for each entry of the scanned arrays, in one run of the back end.
+
+        The same as ``[f(*entries, *arguments) for entries in zip(*scanned)]``: variables keep what
+        one step assigned for the next.
+
+        Args:
+            scanned: arrays or tensors of equal first length, at least 1; one entry of each is
+                passed to a step, before the other arguments.
+            arguments: the same in every step.
+            keywords: constants, as in a call.
+
+        Returns:
+            What the function returns, its tensors along a new first axis.
+
+        Raises:
+            ShapeError: no scanned array, first lengths that differ, or no steps.
+
+        Example:
+            >>> import chainrule as cr
+            >>> total = cr.Variable(0.0)
+            >>> @cr.jit
+            ... def add(x):
+            ...     total.assign_add(x)
+            ...     return total.value
+            >>> add.repeat([cr.tensor([1.0, 2.0, 3.0])]).tolist()
+            [1.0, 3.0, 6.0]
+        """
+        rows = [as_tensor(x)._read() for x in scanned]
+        lengths = {x.shape[0] if x.shape else 0 for x in rows}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ShapeError(
+                "jit.repeat", "wrong scanned arrays", got=[x.shape for x in rows],
+                expected="arrays of one first length, at least 1",
+            )  # fmt: skip
+        steps = lengths.pop()
+        if STATE.trace is not None or STATE.tapes:
+            raise StateError("jit.repeat", "called inside a tape or another jit", fix="use a loop")
+        entries = [Tensor(x.concrete("jit")[0]) for x in rows]
+        program, arrays = self._program((*entries, *arguments), keywords)
+        for i, x in enumerate(rows):
+            arrays[i] = x.concrete("jit")
+        return program.repeat(arrays, steps, tuple(range(len(rows))))
 
     def __get__(self, instance: Any, owner: type) -> Any:
         return self if instance is None else functools.partial(self, instance)

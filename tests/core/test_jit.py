@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.errors import StateError
+from chainrule.errors import ShapeError, StateError
 from chainrule.testing import function_samples, primitive_samples
 
 CASES = [
@@ -137,3 +137,40 @@ def test_explain_counts_calls():
     f = cr.jit(lambda x: cr.exp(x) + 1.0)
     f(cr.ones(2))
     assert "1 x exp" in f.explain()
+
+
+def test_repeat_is_a_loop_of_calls():
+    def make():
+        w, calls = cr.Variable([1.0, -1.0]), cr.Variable(0, trainable=False)
+
+        @cr.jit
+        def step(row, scale):
+            w.assign(w * 0.5 + row * scale)
+            calls.assign(calls + 1)
+            return {"sum": w.value.sum(), "twice": row * 2.0}
+
+        return w, calls, step
+
+    rows = np.arange(10, dtype="float32").reshape(5, 2)
+    w, calls, step = make()
+    expected = [step(row, cr.tensor(2.0)) for row in rows]
+    other, other_calls, repeated = make()
+    found = repeated.repeat([rows], cr.tensor(2.0))
+    np.testing.assert_array_equal(found["sum"].numpy(), [e["sum"].item() for e in expected])
+    np.testing.assert_array_equal(found["twice"].numpy(), 2 * rows)
+    np.testing.assert_array_equal(other.numpy(), w.numpy())
+    assert (other_calls.item(), calls.item()) == (5, 5)
+    assert len(repeated.graphs) == 1
+
+
+def test_repeat_keeps_the_last_value_of_what_is_only_written():
+    last = cr.Variable(0.0)
+    step = cr.jit(lambda x: last.assign(x * 3.0))
+    assert step.repeat([cr.tensor([1.0, 2.0])]) is None
+    assert last.item() == 6.0
+
+
+@pytest.mark.parametrize("scanned", [[], [np.zeros(0)], [np.zeros(2), np.zeros(3)], [np.zeros(())]])
+def test_repeat_refuses_wrong_scanned_arrays(scanned):
+    with pytest.raises(ShapeError, match="first length"):
+        cr.jit(lambda *x: x[0]).repeat(scanned)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.backends.executable import Repetition, repeat_one_by_one
 from chainrule.backends.reference.kernels import KERNELS
 from chainrule.errors import ChainruleError, GraphError
 from chainrule.graph.graph import Graph, Value
@@ -62,6 +63,10 @@ class ReferenceExecutable:
                 for slot in dropped:
                     values[slot] = None
         return [np.asarray(values[slot]) for slot in self._outputs]
+
+    def repeat(self, inputs: Sequence[NDArray[Any]], repetition: Repetition) -> list[NDArray[Any]]:
+        """Run many steps, one after the other."""
+        return repeat_one_by_one(self.run, inputs, repetition, self.graph)
 
     def explain(self) -> str:
         """How often each primitive is called."""
