@@ -1,0 +1,127 @@
+"""The defaults that depend on the data: one rule for all tables.
+
+How they were chosen, with the figures: ``docs/decisions/0002-table-defaults.md``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chainrule import optimizers
+from chainrule.estimators.parameters import AUTO
+from chainrule.optimizers import Optimizer
+from chainrule.training.callbacks import EarlyStopping
+
+SMALL = 50
+"""Fewer rows than this are used whole in every step: no rows are held out, nothing is dropped."""
+
+ENOUGH_TO_HOLD_OUT_A_TENTH = 1_000
+ADAM_RATE = 0.004
+ADAM_FAMILY = ("adam", "adamw", "nadam", "amsgrad")
+WEIGHT_DECAY = 0.1
+LABEL_SMOOTHING = 0.05
+DROPOUT = {"classifier": 0.2, "regressor": 0.1}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings of one training run, nothing left open.
+
+    Attributes:
+        batch_size: rows in a step, None for all.
+        early_stopping: what `Model.fit` takes.
+        validation_fraction: the share of rows to hold out.
+        dropout: the share of hidden units dropped in a step.
+        dtype: of the network's weights.
+    """
+
+    batch_size: int | None
+    early_stopping: EarlyStopping | None
+    validation_fraction: float
+    dropout: float
+    dtype: str
+
+
+def make_plan(parameters: Mapping[str, Any], rows: int, kind: str, full_batch: bool) -> Plan:
+    """The settings for a table.
+
+    Args:
+        parameters: those of the estimator, checked.
+        rows: how many rows there are to learn from.
+        kind: "classifier" or "regressor".
+        full_batch: whether the optimizer uses all rows in each step anyway.
+    """
+    small = rows < SMALL
+    stopping = _early_stopping(parameters, small)
+    return Plan(
+        None if full_batch else _batch_size(parameters["batch_size"], rows),
+        stopping,
+        _validation_fraction(parameters, rows, stopping),
+        (0.0 if small or full_batch else DROPOUT[kind])
+        if parameters["dropout"] == AUTO
+        else float(parameters["dropout"]),
+        "float64" if small else "float32",
+    )
+
+
+def _batch_size(given: Any, rows: int) -> int | None:
+    """About 32 steps an epoch, with 32 to 256 rows in a step."""
+    if given != AUTO:
+        return None if given is None else int(given)
+    if rows < SMALL:
+        return None
+    return min(256, max(32, 1 << (-(-rows // 32) - 1).bit_length()))
+
+
+def _early_stopping(parameters: Mapping[str, Any], small: bool) -> EarlyStopping | None:
+    """On by default, unless the rows are few or ``until`` says when to stop."""
+    given = parameters["early_stopping"]
+    if isinstance(given, EarlyStopping):
+        return given
+    wanted = not (small or parameters["until"]) if given == AUTO else bool(given)
+    return EarlyStopping(patience=int(parameters["patience"])) if wanted else None
+
+
+def _validation_fraction(
+    parameters: Mapping[str, Any], rows: int, stopping: EarlyStopping | None
+) -> float:
+    """A tenth of the rows, a fifth of few rows, where something looks at them."""
+    given = parameters["validation_fraction"]
+    if given != AUTO:
+        return float(given)
+    until = parameters["until"] or {}
+    watched = stopping is not None and stopping.monitor not in ("loss", "accuracy", "r2")
+    if not watched and not any(str(name).startswith("val_") for name in until):
+        return 0.0
+    return 0.1 if rows >= ENOUGH_TO_HOLD_OUT_A_TENTH else 0.2
+
+
+def make_optimizer(parameters: Mapping[str, Any]) -> Optimizer:
+    """A new optimizer with the settings asked for."""
+    given = parameters["optimizer"]
+    found = optimizers.get(given)
+    settings = found.get_config()
+    if found.schedule is not None:
+        settings["learning_rate"] = found.schedule
+    rate, decay = parameters["learning_rate"], parameters["weight_decay"]
+    adam = isinstance(given, str) and given.lower() in ADAM_FAMILY
+    if rate != AUTO:
+        settings["learning_rate"] = rate
+    elif adam:
+        settings["learning_rate"] = ADAM_RATE
+    if decay == AUTO:
+        decay = WEIGHT_DECAY if adam else None
+    if decay is not None:
+        settings["weight_decay"] = float(decay)
+        settings["no_decay"] = ["bias"]
+    return type(found)(**settings)
+
+
+def label_smoothing(parameters: Mapping[str, Any]) -> float:
+    """Smoothing of the default loss; none where ``until`` gives the plain loss a goal."""
+    given = parameters["label_smoothing"]
+    if given != AUTO:
+        return float(given)
+    goals = parameters["until"] or {}
+    watched = any(str(name) in ("loss", "val_loss") for name in goals)
+    return 0.0 if watched or parameters["loss"] != AUTO else LABEL_SMOOTHING

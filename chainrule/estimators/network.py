@@ -1,0 +1,357 @@
+"""What both estimators share: from X and y to a trained network, and from rows to its outputs."""
+
+import copy
+import inspect
+from abc import abstractmethod
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data import (
+    ClassEncoder,
+    Column,
+    MultiLabelEncoder,
+    RegressionScaler,
+    TablePreprocessor,
+    as_table,
+)
+from chainrule.errors import ArgumentError, DataError
+from chainrule.estimators.base import Estimator, not_fitted_error
+from chainrule.estimators.defaults import SMALL, Plan, make_optimizer, make_plan
+from chainrule.estimators.validation import (
+    Inputs,
+    check_names,
+    check_targets_given,
+    check_width,
+    read_inputs,
+    read_weights,
+)
+from chainrule.losses import Loss
+from chainrule.nn.layers import Dense, Dropout
+from chainrule.nn.seeding import derive_seed, next_seed
+from chainrule.optimizers import Optimizer
+from chainrule.training.history import History
+from chainrule.training.model import Model
+from chainrule.training.sequential import Sequential
+
+Array = NDArray[Any]
+Encoder = ClassEncoder | MultiLabelEncoder | RegressionScaler
+
+ROWS_AT_ONCE = 8_192
+"""Rows that `predict` turns into features together."""
+
+
+class NetworkEstimator(Estimator):
+    """Base of `NetworkClassifier` and `NetworkRegressor`."""
+
+    # Parameters that the methods here read; the subclasses' constructors set them.
+    model: Any
+    random_state: Any
+
+    # Results of fit.
+    model_: Model
+    preprocessor_: TablePreprocessor | None
+    target_encoder_: Encoder
+    target_name_: str | None
+    history_: History | None
+    n_features_in_: int
+    n_outputs_: int
+    n_iter_: int
+    loss_: float | None
+    loss_curve_: list[float] | None
+
+    _optimizer: Optimizer | None
+    _loss: Loss
+
+    # ---- what a subclass says
+
+    @abstractmethod
+    def _learn_targets(self, y: Any, weights: Array | None, parameters: dict[str, Any]) -> None:
+        """Set ``target_encoder_``, ``n_outputs_`` and what else follows from the targets."""
+
+    @abstractmethod
+    def _encode(self, y: Any) -> Array:
+        """Targets as the loss takes them."""
+
+    @abstractmethod
+    def _output_layer(self, parameters: dict[str, Any]) -> tuple[int, Any]:
+        """Width and activation of the last layer of the default network."""
+
+    @abstractmethod
+    def _choose_loss(self, outputs: Any, parameters: dict[str, Any]) -> Loss:
+        """The loss, and what is to be done with the network's outputs."""
+
+    @abstractmethod
+    def _metrics(self) -> list[str]:
+        """What to log beside the loss."""
+
+    @abstractmethod
+    def _row_weights(
+        self, targets: Array, weights: Array | None, parameters: dict[str, Any]
+    ) -> Array | None:
+        """The weights to train with: those given, and those that follow from the classes."""
+
+    # ---- learning
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from rows, forgetting what was learnt before.
+
+        Args:
+            X: N rows: table, data frame with columns of any kind, array, or sparse matrix.
+            y: N targets, or (N, K) for several a row.
+            sample_weight: N weights from 0 up: a row of weight 2 counts as two rows; default 1.
+
+        Returns:
+            The estimator itself, with the results in attributes that end in an underscore.
+
+        Raises:
+            DataError, ShapeError, DTypeError: data that cannot be learnt from; row and column
+                are named.
+            ArgumentError: a parameter outside what is possible.
+        """
+        parameters = self._checked_parameters()
+        self.target_name_ = y.name if isinstance(getattr(y, "name", None), str) else None
+        inputs, targets, weights = self._start(X, y, sample_weight, parameters)
+        features = self._features(inputs)
+        seed = _seed(self.random_state)
+        plan = self._build(features, parameters, seed)
+        rows = self._row_weights(targets, weights, parameters)
+        history = self.model_.fit(
+            features,
+            targets,
+            loss=self._loss,
+            optimizer=self._optimizer,
+            metrics=self._metrics(),
+            epochs=int(parameters["epochs"]),
+            batch_size=plan.batch_size,
+            until=parameters["until"],
+            validation_split=plan.validation_fraction,
+            sample_weight=rows,
+            early_stopping=plan.early_stopping,
+            callbacks=parameters["callbacks"],
+            seed=seed,
+            verbose=parameters["verbose"],
+        )
+        self._record(history)
+        return self
+
+    def _continue(
+        self, X: Any, y: Any, sample_weight: Any, parameters: dict[str, Any], known_targets: bool
+    ) -> None:
+        """One more epoch; the first call starts the network and learns the preprocessing."""
+        if not hasattr(self, "model_"):
+            self.target_name_ = None
+            inputs, targets, weights = self._start(
+                X, y, sample_weight, parameters, known_targets=known_targets
+            )
+            features = self._features(inputs)
+            self._build(features, parameters, _seed(self.random_state))
+            self.n_iter_ = 0
+        else:
+            inputs, y, weights = self._read(X, y, sample_weight)
+            self._check_inputs(inputs)
+            features, targets = self._features(inputs), self._encode(y)
+        if self._optimizer is None:
+            self._optimizer = make_optimizer(parameters)
+            self._loss = self._choose_loss(self.model_(features[:2]), parameters)
+        plan = make_plan(parameters, len(features), self._estimator_type, False)
+        history = self.model_.fit(
+            features,
+            targets,
+            loss=self._loss,
+            optimizer=self._optimizer,
+            metrics=self._metrics(),
+            batch_size=plan.batch_size,
+            sample_weight=self._row_weights(targets, weights, parameters),
+            callbacks=parameters["callbacks"],
+            seed=derive_seed(self.model_.tree_seed, f"call {self.n_iter_}"),
+            verbose=parameters["verbose"],
+        )
+        before = self.n_iter_, self.loss_curve_ if self.n_iter_ else []
+        self._record(history)
+        self.n_iter_ += before[0]
+        self.loss_curve_ = [*(before[1] or []), *(self.loss_curve_ or [])]
+
+    def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[Inputs, Any, Array | None]:
+        """X, y and weights of the rows that count."""
+        where = type(self).__name__
+        inputs = read_inputs(X, where, axes_free=self.model is not None)
+        y = check_targets_given(y, inputs.rows, where)
+        weights = read_weights(sample_weight, inputs.rows, where)
+        if weights is not None and not weights.all():
+            keep = np.flatnonzero(weights)
+            inputs, weights = inputs.take(keep), weights[keep]
+            y = _take_targets(y, keep)
+        return inputs, y, weights
+
+    def _start(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        parameters: dict[str, Any],
+        *,
+        known_targets: bool = False,
+    ) -> tuple[Inputs, Array, Array | None]:
+        """Read the data and learn from it what comes before the network."""
+        inputs, y, weights = self._read(X, y, sample_weight)
+        if not known_targets:
+            self._learn_targets(y, weights, parameters)
+        targets = self._encode(y)
+        if inputs.rows < 2:
+            raise DataError(
+                type(self).__name__, "nothing can be learnt from 1 sample", got="n_samples = 1",
+                expected="at least 2 rows",
+            )  # fmt: skip
+        self.preprocessor_ = _fitted_preprocessor(parameters["preprocessing"], inputs, weights)
+        self.n_features_in_ = inputs.width
+        if inputs.names is not None:
+            self.feature_names_in_ = inputs.names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return inputs, targets, weights
+
+    def _build(self, features: Array, parameters: dict[str, Any], seed: int) -> Plan:
+        """Make the network, the optimizer and the loss."""
+        self._optimizer = make_optimizer(parameters)
+        full_batch = type(self._optimizer).full_batch
+        plan = make_plan(parameters, len(features), self._estimator_type, full_batch)
+        if self.model is None:
+            self.model_ = self._default_network(parameters, plan)
+        else:
+            self.model_ = _given_network(self.model, features.shape[-1], self._output_width())
+        self.model_.seed_if_new(seed)
+        self._loss = self._choose_loss(self.model_(features[:2]), parameters)
+        return plan
+
+    def _default_network(self, parameters: dict[str, Any], plan: Plan) -> Sequential:
+        """Dense layers, each followed by dropout where there is any."""
+        network = Sequential()
+        for width in parameters["hidden"]:
+            network.add(Dense(width, activation=parameters["activation"], dtype=plan.dtype))
+            if plan.dropout:
+                network.add(Dropout(plan.dropout, dtype=plan.dtype))
+        width, activation = self._output_layer(parameters)
+        network.add(Dense(width, activation=activation, dtype=plan.dtype))
+        return network
+
+    def _output_width(self) -> int:
+        """How many outputs a model of the user's should have."""
+        encoder = self.target_encoder_
+        return encoder.n_classes if isinstance(encoder, ClassEncoder) else self.n_outputs_
+
+    def _record(self, history: History) -> None:
+        self.history_ = history
+        self.n_iter_ = history.epochs
+        self.loss_curve_ = [float(value) for value in history["loss"]] if history.epochs else []
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else None
+
+    # ---- using
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise not_fitted_error(type(self).__name__)
+
+    def _check_inputs(self, inputs: Inputs) -> None:
+        """Refuse other columns than those of the training data."""
+        where = type(self).__name__
+        check_names(inputs, getattr(self, "feature_names_in_", None), where)
+        check_width(inputs, self.n_features_in_, where)
+
+    def _features(self, inputs: Inputs) -> Array:
+        """What the network takes, for all rows at once."""
+        if self.preprocessor_ is not None:
+            return self.preprocessor_.transform(inputs.data)
+        if isinstance(inputs.data, np.ndarray):
+            return inputs.data
+        table = as_table(inputs.data, numbers_only=True, missing="refuse")
+        return np.stack([column.to_float() for column in table], axis=1).astype(np.float32)
+
+    def _outputs(self, X: Any) -> Array:
+        """The outputs of the network for all rows, (N, width)."""
+        self._check_fitted()
+        inputs = read_inputs(X, type(self).__name__, axes_free=self.model is not None)
+        self._check_inputs(inputs)
+        pieces = [
+            self.model_.predict(self._features(inputs.take(np.arange(start, stop))))
+            for start, stop in _slices(inputs.rows)
+        ]
+        outputs = np.concatenate(pieces)
+        return outputs[:, None] if outputs.ndim == 1 else outputs
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write network, preprocessing and targets to one safetensors file; `load` reads it.
+
+        Callbacks, functions, optimizers and models given as parameters are not saved; the trained
+        network is.
+
+        Raises:
+            NotFittedError: there is nothing to save.
+            FileAccessError: the file cannot be written.
+        """
+        from chainrule.estimators.saving import save_estimator
+
+        self._check_fitted()
+        save_estimator(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The optimizer's state belongs to a run; a copy that goes on training starts a new one.
+        return {**self.__dict__, "_optimizer": None}
+
+
+def _take_targets(y: Any, rows: Array) -> Any:
+    """Some of the targets."""
+    if isinstance(y, list | tuple) and isinstance(y[0], Column):
+        return [column.take(rows) for column in y]
+    return y.take(rows) if isinstance(y, Column) else np.asarray(y)[rows]
+
+
+def _slices(rows: int) -> list[tuple[int, int]]:
+    return [(start, min(start + ROWS_AT_ONCE, rows)) for start in range(0, rows, ROWS_AT_ONCE)]
+
+
+def _seed(random_state: Any) -> int:
+    """A seed of one whole number."""
+    if random_state is None:
+        return next_seed()
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return int(random_state)
+
+
+def _fitted_preprocessor(
+    setting: Any, inputs: Inputs, weights: Array | None
+) -> TablePreprocessor | None:
+    """The preprocessing asked for, after it has seen the rows."""
+    if setting is False or isinstance(inputs.data, np.ndarray):
+        return None
+    chosen = copy.deepcopy(setting) if isinstance(setting, TablePreprocessor) else None
+    if chosen is None:
+        chosen = (
+            TablePreprocessor(min_category_count=1)
+            if inputs.rows < SMALL
+            else (TablePreprocessor())
+        )
+    return chosen.fit(inputs.data, sample_weight=weights)
+
+
+def _given_network(model: Any, n_features: int, n_outputs: int) -> Model:
+    """The user's network: a copy of a model, or what a function returns."""
+    if isinstance(model, Model):
+        return copy.deepcopy(model)
+    try:
+        inspect.signature(model).bind(n_features, n_outputs)
+        arguments: tuple[int, ...] = (n_features, n_outputs)
+    except (TypeError, ValueError):
+        arguments = ()
+    made = model(*arguments)
+    if not isinstance(made, Model):
+        raise ArgumentError(
+            "model", "the function does not return a Model", got=type(made).__name__,
+            expected="a cr.Model, such as cr.Sequential([...])",
+        )  # fmt: skip
+    return made
