@@ -147,7 +147,9 @@ class Jitted:
             self._programs[key] = program
         return program, [x.concrete("jit") for x in leaves if isinstance(x, Tensor)]
 
-    def repeat(self, scanned: Sequence[Any], *arguments: Any, **keywords: Any) -> Any:
+    def repeat(
+        self, scanned: Sequence[Any], *arguments: Any, steps: int | None = None, **keywords: Any
+    ) -> Any:
         """Call the function once for each entry of the scanned arrays, in one run of the back end.
 
         The same as ``[f(*entries, *arguments) for entries in zip(*scanned)]``: variables keep what
@@ -157,6 +159,7 @@ class Jitted:
             scanned: arrays or tensors of equal first length, at least 1; one entry of each is
                 passed to a step, before the other arguments.
             arguments: the same in every step.
+            steps: how many; needed only where nothing is scanned.
             keywords: constants, as in a call.
 
         Returns:
@@ -176,20 +179,20 @@ class Jitted:
             [1.0, 3.0, 6.0]
         """
         rows = [as_tensor(x)._read() for x in scanned]
-        lengths = {x.shape[0] if x.shape else 0 for x in rows}
+        lengths = {x.shape[0] if x.shape else 0 for x in rows} | ({steps} if steps else set())
         if len(lengths) != 1 or 0 in lengths:
             raise ShapeError(
                 "jit.repeat", "wrong scanned arrays", got=[x.shape for x in rows],
                 expected="arrays of one first length, at least 1",
             )  # fmt: skip
-        steps = lengths.pop()
+        count = lengths.pop()
         if STATE.trace is not None or STATE.tapes:
             raise StateError("jit.repeat", "called inside a tape or another jit", fix="use a loop")
         entries = [Tensor(x.concrete("jit")[0]) for x in rows]
         program, arrays = self._program((*entries, *arguments), keywords)
         for i, x in enumerate(rows):
             arrays[i] = x.concrete("jit")
-        return program.repeat(arrays, steps, tuple(range(len(rows))))
+        return program.repeat(arrays, count, tuple(range(len(rows))))
 
     def __get__(self, instance: Any, owner: type) -> Any:
         return self if instance is None else functools.partial(self, instance)

@@ -54,6 +54,7 @@ class Batches:
         self.steps = -(-data.rows // self.size)
         self._seed = seed
         self._whole = [self._as_tensors()] if self.steps == 1 else []
+        self._tensors: tuple[Any, ...] | None = None
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch. Batches whose weights are all 0 are left out."""
@@ -61,11 +62,29 @@ class Batches:
             return iter(self._whole)
         return self._cut(epoch)
 
+    def order(self, epoch: int) -> Array:
+        """The numbers of all rows in the order of an epoch."""
+        if self._seed is None:
+            return np.arange(self.data.rows)
+        return np.random.default_rng([self._seed, epoch]).permutation(self.data.rows)
+
+    def totals(self, rows: Array) -> Array:
+        """The weight of each batch in the mean over the epoch, for rows (batches, size)."""
+        if self.data.weights is None:
+            return np.full(len(rows), rows.shape[1], np.float64)
+        totals: Array = self.data.weights[rows].sum(axis=1, dtype=np.float64)
+        return totals
+
+    def tensors(self) -> tuple[Any, ...]:
+        """All rows as tensors: inputs, targets and weights (or None)."""
+        if self._tensors is None:
+            whole = self._as_tensors()
+            self._tensors = (whole.x, whole.y, whole.weights)
+        return self._tensors
+
     def _cut(self, epoch: int) -> Iterator[Batch]:
         data, rows = self.data, self.data.rows
-        order = None
-        if self._seed is not None:
-            order = np.random.default_rng([self._seed, epoch]).permutation(rows)
+        order = None if self._seed is None else self.order(epoch)
         for start in range(0, rows, self.size):
             stop = min(start + self.size, rows)
             chosen = slice(start, stop) if order is None else order[start:stop]

@@ -3,8 +3,11 @@
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.metrics import Metric
 from chainrule.training.batches import Batches
@@ -27,6 +30,21 @@ class Stopped(Exception):  # noqa: N818 - not an error: the way out of the loops
         super().__init__(reason)
         self.by = by
         self.reason = reason
+
+
+class Pace:
+    """How many steps one run of the back end takes: about a tenth of a second's worth."""
+
+    SECONDS = 0.1
+    MOST = 1 << 16
+
+    def __init__(self) -> None:
+        self.steps = 1
+
+    def note(self, steps: int, seconds: float) -> None:
+        """Learn from a run; the number of steps at most grows eightfold at a time."""
+        fitting = int(self.SECONDS * steps / max(seconds, 1e-9))
+        self.steps = max(1, min(fitting, 8 * steps, self.MOST))
 
 
 class Loop:
@@ -64,6 +82,7 @@ class Loop:
         self._before = [c for c in callbacks if overrides(c, "on_train_batch_begin")]
         self._after = [c for c in callbacks if overrides(c, "on_train_batch_end")]
         self._next_look = 0.0
+        self._pace = Pace()
 
     def run(self) -> History:
         """Train until a reason to stop comes up."""
@@ -89,8 +108,11 @@ class Loop:
 
     def _epochs(self, history: History) -> None:
         try:
-            for epoch in range(self._run.epochs):
-                self._epoch(epoch, history)
+            if self._may_join_epochs():
+                self._joined_epochs(history)
+            else:
+                for epoch in range(self._run.epochs):
+                    self._epoch(epoch, history)
         except Stopped as stopped:
             history.stopped_by, history.stopped = stopped.by, stopped.reason
         except KeyboardInterrupt:
@@ -99,6 +121,41 @@ class Loop:
             history.stopped_by, history.stopped = "interrupt", "interrupted by Ctrl-C"
         else:
             history.stopped_by, history.stopped = "epochs", self._all_done(history)
+
+    def _may_join_epochs(self) -> bool:
+        """Whether nothing happens between epochs but the update: full batches, nobody watching."""
+        watched = bool(self._callbacks or self._validation or self._step.metrics)
+        return self._batches.steps == 1 and not self._step.one_by_one and not watched
+
+    def _joined_epochs(self, history: History) -> None:
+        """Many epochs a run of the back end; one that goes past the goal is run again up to it."""
+        data = self._batches.tensors()
+        while history.epochs < self._run.epochs:
+            count = min(self._pace.steps, self._run.epochs - history.epochs)
+            before = self._step.state() if self._until else []
+            begin = time.perf_counter()
+            losses = self._step.run_whole(count, data)
+            self._pace.note(count, time.perf_counter() - begin)
+            ended = [i for i, loss in enumerate(losses.tolist()) if self._ends({"loss": loss})]
+            if ended and ended[0] + 1 < count:
+                count = ended[0] + 1
+                if before:
+                    for variable, value in before:
+                        variable.assign(value)
+                    losses = self._step.run_whole(count, data)
+            for loss in losses[:count].tolist():
+                if not math.isfinite(loss):
+                    self._not_finite(loss, history.epochs, 0)
+                history.append({"loss": loss})
+            if self._progress is not None:
+                self._progress.epoch(history.epochs - 1, {"loss": losses[count - 1].item()})
+            self._check_until({"loss": losses[count - 1].item()}, history.epochs)
+            self._check_interrupt(history.epochs - 1)
+
+    def _ends(self, logs: Logs) -> bool:
+        """Whether the run ends after an epoch with these numbers."""
+        goal = bool(self._until) and all(self._reached(n, logs[n]) for n in self._until)
+        return goal or not math.isfinite(logs["loss"])
 
     def _epoch(self, epoch: int, history: History) -> None:
         for callback in self._callbacks:
@@ -124,6 +181,49 @@ class Loop:
 
     def _train(self, epoch: int) -> float:
         """Train one epoch and return the mean of its loss over the rows (by their weights)."""
+        watched = bool(self._before or self._after)
+        if self._step.one_by_one or watched or self._batches.steps == 1:
+            return self._train_one_by_one(epoch)
+        return self._train_in_blocks(epoch)
+
+    def _train_in_blocks(self, epoch: int) -> float:
+        """Many batches a run of the back end, some runs a second: progress and Ctrl-C live."""
+        step, batches = self._step, self._batches
+        for metric in step.metrics:
+            metric.reset()
+        total = weight = done = 0.0
+        for rows in self._blocks(batches.order(epoch), batches.size):
+            totals = batches.totals(rows)
+            rows, totals = rows[totals > 0], totals[totals > 0]
+            if not len(rows):
+                continue
+            begin = time.perf_counter()
+            losses = step.run_rows(rows, batches.tensors())
+            self._pace.note(len(rows), time.perf_counter() - begin)
+            total += float((losses * totals).sum(dtype=np.float64))
+            weight += float(totals.sum())
+            if not np.isfinite(losses).all():
+                place = int(np.argmin(np.isfinite(losses)))
+                self._not_finite(float(losses[place]), epoch, int(done) + place)
+            done += len(rows)
+            if self._interrupt.pressed:
+                self._check_interrupt(epoch, int(done))
+            if self._progress is not None:
+                self._progress.batch(epoch, int(done), batches.steps, total / weight)
+        return total / weight
+
+    def _blocks(self, order: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
+        """An epoch's rows as (steps, size), steps as the pace allows; the short last one alone."""
+        whole = len(order) // size
+        first = 0
+        while first < whole:
+            count = min(self._pace.steps, whole - first)
+            yield order[first * size : (first + count) * size].reshape(count, size)
+            first += count
+        if whole * size < len(order):
+            yield order[whole * size :].reshape(1, -1)
+
+    def _train_one_by_one(self, epoch: int) -> float:
         step, looks = self._step, bool(self._before or self._after or self._progress)
         total = rows = 0.0
         for metric in step.metrics:

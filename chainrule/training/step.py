@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from chainrule import tree
 from chainrule.errors import ArgumentError, GradientError
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
@@ -81,6 +82,10 @@ class TrainingStep(_Step):
             )
         self.untrained: list[str] = []
         self._compiled = jit(self._run)
+        self._compiled_rows = jit(self._run_rows)
+
+    # Whether batches must be given one at a time.
+    one_by_one = False
 
     @property
     def converged(self) -> bool:
@@ -90,6 +95,37 @@ class TrainingStep(_Step):
     def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Train on one batch and return its loss, from before the update."""
         return float(self._compiled(x, y, sample_weight))
+
+    def run_rows(self, rows: NDArray[Any], data: tuple[Any, ...]) -> NDArray[Any]:
+        """Train on many batches in one run of the back end, which gathers their rows.
+
+        Args:
+            rows: the numbers of the rows of each batch, (steps, batch size), whole numbers.
+            data: inputs, targets and weights (or None) of all rows, as tensors.
+
+        Returns:
+            The loss of each batch, from before its update, (steps,).
+        """
+        losses: NDArray[Any] = self._compiled_rows.repeat([rows], *data).numpy()
+        return losses
+
+    def run_whole(self, steps: int, data: tuple[Any, ...]) -> NDArray[Any]:
+        """Train on all rows at once, many times in one run of the back end; losses (steps,)."""
+        losses: NDArray[Any] = self._compiled.repeat([], *data, steps=steps).numpy()
+        return losses
+
+    def state(self) -> list[tuple[Variable, Tensor]]:
+        """Every variable that a step changes, with its present value."""
+        metrics = [v for metric in self.metrics for v in metric.variables]
+        keys = [generator.state for generator in self.model.generators]
+        every = [*self.model.variables, *self.optimizer.variables, *metrics, *keys]
+        return [(variable, variable.value) for variable in every]
+
+    def _run_rows(self, rows: Tensor, x: Any, y: Tensor, weights: Tensor | None) -> Tensor:
+        def gathered(values: Any) -> Any:
+            return None if values is None else functions.take(values, rows, 0)
+
+        return self._run(tree.map_leaves(gathered, x), gathered(y), gathered(weights))
 
     def _run(self, x: Any, y: Tensor, weights: Tensor | None) -> Tensor:
         loss, gradients, outputs = self._differentiate(x, y, weights)
@@ -121,6 +157,8 @@ class FullBatchStep(TrainingStep):
     Layers that draw random numbers draw the same ones in every evaluation of one step, so that the
     optimizer sees one function; metrics are measured once, after the step.
     """
+
+    one_by_one = True
 
     def __init__(
         self, model: Layer, loss: Loss, optimizer: LBFGS, metrics: Sequence[Metric] = ()

@@ -174,3 +174,10 @@ def test_repeat_keeps_the_last_value_of_what_is_only_written():
 def test_repeat_refuses_wrong_scanned_arrays(scanned):
     with pytest.raises(ShapeError, match="first length"):
         cr.jit(lambda *x: x[0]).repeat(scanned)
+
+
+def test_repeat_without_scanned_arrays():
+    count = cr.Variable(0.0)
+    step = cr.jit(lambda by: count.assign_add(by))
+    step.repeat([], cr.tensor(2.0), steps=4)
+    assert count.item() == 8.0

@@ -222,7 +222,7 @@ def test_a_new_rate_needs_no_new_trace() -> None:
         callbacks=[cr.callbacks.LearningRateScheduler(lambda e: 0.1 / (e + 1))],
         batch_size=20,
     )
-    assert len(model._setup.step._compiled.graphs) == 1
+    assert len(model._setup.step._compiled_rows.graphs) == 1
 
 
 def test_reduce_on_plateau() -> None:

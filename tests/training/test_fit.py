@@ -75,7 +75,7 @@ def test_a_step_is_traced_at_most_twice() -> None:
     x, y = line_data(70)
     model = dense(4, 1)
     model.fit(x, y, loss="mse", epochs=3, batch_size=32, validation_split=0.2)
-    assert len(model._setup.step._compiled.graphs) == 2
+    assert len(model._setup.step._compiled_rows.graphs) == 2
     assert len(model._setup.evaluation._compiled.graphs) == 1
 
 
@@ -413,3 +413,43 @@ def test_a_single_metric_and_callback_need_no_list() -> None:
     history = model.fit(x, y, loss="mse", metrics=cr.metrics.get("mae"), callbacks=callback)
     assert seen == [0]
     assert set(model.evaluate(x, y, metrics="mae")) == {"loss", "mae"} == set(history)
+
+
+def blocks_and_single_steps(batch_size: int | None, **options: Any) -> list[Any]:
+    """The weights and losses after fits in blocks, and the same one step at a time."""
+    x, y = line_data(50)
+    results = []
+    for callbacks in (
+        [],
+        [cr.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)],
+    ):
+        model = cr.Sequential([cr.layers.Dense(4, activation="tanh"), cr.layers.Dense(1)])
+        history = model.fit(
+            x,
+            y,
+            loss="mse",
+            batch_size=batch_size,
+            seed=5,
+            verbose=0,
+            callbacks=callbacks,
+            **options,
+        )
+        results.append((model.get_weights(), history["loss"], history.stopped))
+    return results
+
+
+@pytest.mark.parametrize("batch_size", [None, 50, 16, 7, 1])
+def test_steps_in_blocks_give_the_bits_of_single_steps(batch_size: int | None) -> None:
+    weight = np.random.default_rng(0).random(50)
+    blocks, single = blocks_and_single_steps(batch_size, epochs=9, sample_weight=weight)
+    for a, b in zip(blocks[0], single[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(blocks[1], single[1], rtol=1e-6)
+
+
+def test_a_block_that_goes_past_the_goal_is_run_again_up_to_it() -> None:
+    blocks, single = blocks_and_single_steps(None, epochs=400, until={"loss": 3.0})
+    assert len(blocks[1]) == len(single[1]) < 400
+    assert blocks[2] == single[2]
+    for a, b in zip(blocks[0], single[0], strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -103,6 +103,9 @@ def split_of(x: Any, y: Any, model: cr.Model, **options: Any) -> tuple[Any, Any]
     witness(x)
 
     class Look(cr.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            """Makes fit give the batches to the step one at a time."""
+
         def on_train_begin(self, logs: Any = None) -> None:
             setup = witness._setup
             for step, rows in ((setup.step, training), (setup.evaluation, held_out)):
