@@ -7,7 +7,8 @@ underscore. scikit-learn is imported only by what it calls itself (``__sklearn_t
 import functools
 import inspect
 import sys
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Self, TypeVar, cast
 
 from chainrule.errors import StateError, unknown_name
 from chainrule.estimators.parameters import proper_names, proper_values
@@ -37,6 +38,32 @@ def _error_class(with_sklearn: bool) -> type[NotFittedError]:
     return type("NotFittedError", (NotFittedError, SklearnNotFittedError), {})
 
 
+Constructor = TypeVar("Constructor", bound=Callable[..., None])
+
+
+def parameter_names(constructor: Callable[..., None]) -> tuple[str, ...]:
+    """The names of a constructor's parameters."""
+    return tuple(inspect.signature(constructor).parameters)[1:]
+
+
+def accepts_other_names(constructor: Constructor) -> Constructor:
+    """Let a constructor take the other names in the table of parameters, such as ``max_iter``.
+
+    The signature that everybody sees stays that of the constructor.
+    """
+    names = parameter_names(constructor)
+
+    @functools.wraps(constructor)
+    def renamed(self: object, *arguments: Any, **keywords: Any) -> None:
+        keywords = proper_names(type(self).__name__, names, keywords)
+        for name in keywords:
+            if name not in names:
+                raise unknown_name(type(self).__name__, "parameter", name, names)
+        constructor(self, *arguments, **keywords)
+
+    return cast(Constructor, renamed)
+
+
 class Estimator:
     """Base of the estimators: parameters and their protocol.
 
@@ -49,13 +76,7 @@ class Estimator:
     @classmethod
     def _parameter_names(cls) -> tuple[str, ...]:
         """The names of the constructor's parameters."""
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
-
-    def _set_aliases(self, aliases: dict[str, Any]) -> None:
-        """Store arguments that were given by another name, such as ``max_iter`` for ``epochs``."""
-        if aliases:
-            self.set_params(**aliases)
+        return parameter_names(cls.__init__)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name.
@@ -105,7 +126,7 @@ class Estimator:
         shown = [
             f"{p.name}={getattr(self, p.name)!r}"
             for p in parameters
-            if p.kind is not p.VAR_KEYWORD and not _equal(getattr(self, p.name), p.default)
+            if not _equal(getattr(self, p.name), p.default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from chainrule import losses
 from chainrule.data import ClassEncoder, MultiLabelEncoder, TablePreprocessor
 from chainrule.errors import ArgumentError, DataError
+from chainrule.estimators.base import accepts_other_names
 from chainrule.estimators.defaults import label_smoothing
-from chainrule.estimators.network import NetworkEstimator
+from chainrule.estimators.network import NetworkEstimator, unchanged_on_error
 from chainrule.estimators.parameters import AUTO
 from chainrule.estimators.validation import target_width
 from chainrule.losses import Loss, ProbabilityLoss
@@ -63,8 +64,9 @@ class NetworkClassifier(NetworkEstimator):
         callbacks: see `chainrule.callbacks`; default none.
         random_state: a whole number makes the fit repeatable; default None.
         verbose: as in `Model.fit`; default 0.
-        aliases: the names that Keras, PyTorch and scikit-learn have for some parameters, such as
-            ``max_iter``, ``lr`` and ``hidden_layer_sizes``.
+
+    Some parameters go by the names of Keras, PyTorch and scikit-learn too, such as ``max_iter``,
+        ``lr`` and ``hidden_layer_sizes``.
 
     Attributes:
         classes_: the classes, sorted; for labels 0 to K-1.
@@ -94,6 +96,7 @@ class NetworkClassifier(NetworkEstimator):
     target_encoder_: ClassEncoder | MultiLabelEncoder
     _probabilities: str
 
+    @accepts_other_names
     def __init__(
         self,
         hidden: int | Sequence[int] = (64, 64),
@@ -117,7 +120,6 @@ class NetworkClassifier(NetworkEstimator):
         callbacks: Sequence[Callback] = (),
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
         verbose: Verbose = 0,
-        **aliases: Any,
     ) -> None:
         self.hidden = hidden
         self.activation = activation
@@ -139,7 +141,6 @@ class NetworkClassifier(NetworkEstimator):
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
-        self._set_aliases(aliases)
 
     # ---- targets
 
@@ -149,9 +150,7 @@ class NetworkClassifier(NetworkEstimator):
             self.n_outputs_ = len(self.target_encoder_.names)
             self.classes_ = np.arange(self.n_outputs_)
         else:
-            self.target_encoder_ = ClassEncoder().fit(y, "y")
-            self.n_outputs_ = 1
-            self.classes_ = self.target_encoder_.classes
+            self._set_classes(ClassEncoder().fit(y, "y"))
 
     def _encode(self, y: Any) -> Array:
         codes = self.target_encoder_.encode(y, "y")
@@ -277,19 +276,26 @@ class NetworkClassifier(NetworkEstimator):
         parameters = self._checked_parameters()
         first = not hasattr(self, "model_")
         known = first and classes is not None and target_width(y) <= 1
-        if known:
-            self.target_encoder_ = ClassEncoder().fit(classes, "classes")
-            self.n_outputs_ = 1
-            self.classes_ = self.target_encoder_.classes
-        elif classes is not None and not first:
-            given = np.unique(np.asarray(classes))
-            if not np.array_equal(given, self.classes_):
-                raise DataError(
-                    "NetworkClassifier", "other classes than in the first call of partial_fit",
-                    got=given.tolist()[:20], expected=self.classes_.tolist()[:20],
-                )  # fmt: skip
-        self._continue(X, y, sample_weight, parameters, known_targets=known)
+        with unchanged_on_error(self):
+            if known:
+                self._set_classes(ClassEncoder().fit(classes, "classes"))
+            elif classes is not None and not first:
+                self._check_same_classes(classes)
+            self._continue(X, y, sample_weight, parameters, known_targets=known)
         return self
+
+    def _set_classes(self, encoder: ClassEncoder) -> None:
+        self.target_encoder_ = encoder
+        self.n_outputs_ = 1
+        self.classes_ = encoder.classes
+
+    def _check_same_classes(self, classes: Any) -> None:
+        given = np.unique(np.asarray(classes))
+        if not np.array_equal(given, self.classes_):
+            raise DataError(
+                "NetworkClassifier", "other classes than in the first call of partial_fit",
+                got=given.tolist()[:20], expected=self.classes_.tolist()[:20],
+            )  # fmt: skip
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, (N, K), in the order of ``classes_``.

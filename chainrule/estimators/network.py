@@ -1,8 +1,10 @@
 """What both estimators share: from X and y to a trained network, and from rows to its outputs."""
 
+import contextlib
 import copy
 import inspect
 from abc import abstractmethod
+from collections.abc import Iterator
 from os import PathLike
 from typing import Any, Self
 
@@ -19,7 +21,7 @@ from chainrule.data import (
 )
 from chainrule.errors import ArgumentError, DataError
 from chainrule.estimators.base import Estimator, not_fitted_error
-from chainrule.estimators.defaults import SMALL, Plan, make_optimizer, make_plan
+from chainrule.estimators.defaults import Plan, make_optimizer, make_plan
 from chainrule.estimators.validation import (
     Inputs,
     check_names,
@@ -112,29 +114,28 @@ class NetworkEstimator(Estimator):
             ArgumentError: a parameter outside what is possible.
         """
         parameters = self._checked_parameters()
-        self.target_name_ = y.name if isinstance(getattr(y, "name", None), str) else None
-        inputs, targets, weights = self._start(X, y, sample_weight, parameters)
-        features = self._features(inputs)
-        seed = _seed(self.random_state)
-        plan = self._build(features, parameters, seed)
-        rows = self._row_weights(targets, weights, parameters)
-        history = self.model_.fit(
-            features,
-            targets,
-            loss=self._loss,
-            optimizer=self._optimizer,
-            metrics=self._metrics(),
-            epochs=int(parameters["epochs"]),
-            batch_size=plan.batch_size,
-            until=parameters["until"],
-            validation_split=plan.validation_fraction,
-            sample_weight=rows,
-            early_stopping=plan.early_stopping,
-            callbacks=parameters["callbacks"],
-            seed=seed,
-            verbose=parameters["verbose"],
-        )
-        self._record(history)
+        with unchanged_on_error(self):
+            inputs, targets, weights = self._start(X, y, sample_weight, parameters)
+            features = self._features(inputs)
+            seed = _seed(self.random_state)
+            plan, optimizer = self._build(features, parameters, seed)
+            history = self.model_.fit(
+                features,
+                targets,
+                loss=self._loss,
+                optimizer=optimizer,
+                metrics=self._metrics(),
+                epochs=int(parameters["epochs"]),
+                batch_size=plan.batch_size,
+                until=parameters["until"],
+                validation_split=plan.validation_fraction,
+                sample_weight=self._row_weights(targets, weights, parameters),
+                early_stopping=plan.early_stopping,
+                callbacks=parameters["callbacks"],
+                seed=seed,
+                verbose=parameters["verbose"],
+            )
+            self._record(history, epochs_before=0, losses_before=[])
         return self
 
     def _continue(
@@ -142,26 +143,23 @@ class NetworkEstimator(Estimator):
     ) -> None:
         """One more epoch; the first call starts the network and learns the preprocessing."""
         if not hasattr(self, "model_"):
-            self.target_name_ = None
-            inputs, targets, weights = self._start(
-                X, y, sample_weight, parameters, known_targets=known_targets
-            )
+            inputs, targets, weights = self._start(X, y, sample_weight, parameters, known_targets)
             features = self._features(inputs)
-            self._build(features, parameters, _seed(self.random_state))
-            self.n_iter_ = 0
+            _, optimizer = self._build(features, parameters, _seed(self.random_state))
+            self.n_iter_, self.loss_curve_ = 0, []
         else:
             inputs, y, weights = self._read(X, y, sample_weight)
             self._check_inputs(inputs)
             features, targets = self._features(inputs), self._encode(y)
-        if self._optimizer is None:
-            self._optimizer = make_optimizer(parameters)
-            self._loss = self._choose_loss(self.model_(features[:2]), parameters)
-        plan = make_plan(parameters, len(features), self._estimator_type, False)
+            optimizer = self._optimizer or self._train_with(
+                make_optimizer(parameters), features, parameters
+            )
+        plan = make_plan(parameters, len(features), self._estimator_type, optimizer.full_batch)
         history = self.model_.fit(
             features,
             targets,
             loss=self._loss,
-            optimizer=self._optimizer,
+            optimizer=optimizer,
             metrics=self._metrics(),
             batch_size=plan.batch_size,
             sample_weight=self._row_weights(targets, weights, parameters),
@@ -169,10 +167,7 @@ class NetworkEstimator(Estimator):
             seed=derive_seed(self.model_.tree_seed, f"call {self.n_iter_}"),
             verbose=parameters["verbose"],
         )
-        before = self.n_iter_, self.loss_curve_ if self.n_iter_ else []
-        self._record(history)
-        self.n_iter_ += before[0]
-        self.loss_curve_ = [*(before[1] or []), *(self.loss_curve_ or [])]
+        self._record(history, epochs_before=self.n_iter_, losses_before=self.loss_curve_ or [])
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[Inputs, Any, Array | None]:
         """X, y and weights of the rows that count."""
@@ -192,10 +187,10 @@ class NetworkEstimator(Estimator):
         y: Any,
         sample_weight: Any,
         parameters: dict[str, Any],
-        *,
         known_targets: bool = False,
     ) -> tuple[Inputs, Array, Array | None]:
         """Read the data and learn from it what comes before the network."""
+        self.target_name_ = y.name if isinstance(getattr(y, "name", None), str) else None
         inputs, y, weights = self._read(X, y, sample_weight)
         if not known_targets:
             self._learn_targets(y, weights, parameters)
@@ -213,18 +208,26 @@ class NetworkEstimator(Estimator):
             del self.feature_names_in_
         return inputs, targets, weights
 
-    def _build(self, features: Array, parameters: dict[str, Any], seed: int) -> Plan:
+    def _build(
+        self, features: Array, parameters: dict[str, Any], seed: int
+    ) -> tuple[Plan, Optimizer]:
         """Make the network, the optimizer and the loss."""
-        self._optimizer = make_optimizer(parameters)
-        full_batch = type(self._optimizer).full_batch
-        plan = make_plan(parameters, len(features), self._estimator_type, full_batch)
+        optimizer = make_optimizer(parameters)
+        plan = make_plan(parameters, len(features), self._estimator_type, optimizer.full_batch)
         if self.model is None:
             self.model_ = self._default_network(parameters, plan)
         else:
             self.model_ = _given_network(self.model, features.shape[-1], self._output_width())
         self.model_.seed_if_new(seed)
+        return plan, self._train_with(optimizer, features, parameters)
+
+    def _train_with(
+        self, optimizer: Optimizer, features: Array, parameters: dict[str, Any]
+    ) -> Optimizer:
+        """Keep an optimizer, and the loss that fits the network's outputs."""
         self._loss = self._choose_loss(self.model_(features[:2]), parameters)
-        return plan
+        self._optimizer = optimizer
+        return optimizer
 
     def _default_network(self, parameters: dict[str, Any], plan: Plan) -> Sequential:
         """Dense layers, each followed by dropout where there is any."""
@@ -242,10 +245,11 @@ class NetworkEstimator(Estimator):
         encoder = self.target_encoder_
         return encoder.n_classes if isinstance(encoder, ClassEncoder) else self.n_outputs_
 
-    def _record(self, history: History) -> None:
+    def _record(self, history: History, epochs_before: int, losses_before: list[float]) -> None:
         self.history_ = history
-        self.n_iter_ = history.epochs
-        self.loss_curve_ = [float(value) for value in history["loss"]] if history.epochs else []
+        self.n_iter_ = epochs_before + history.epochs
+        losses = history["loss"] if history.epochs else []
+        self.loss_curve_ = [*losses_before, *(float(value) for value in losses)]
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else None
 
     # ---- using
@@ -298,7 +302,19 @@ class NetworkEstimator(Estimator):
 
     def __getstate__(self) -> dict[str, Any]:
         # The optimizer's state belongs to a run; a copy that goes on training starts a new one.
-        return {**self.__dict__, "_optimizer": None}
+        return {**self.__dict__, "_optimizer": None, "_loss": None}
+
+
+@contextlib.contextmanager
+def unchanged_on_error(estimator: NetworkEstimator) -> Iterator[None]:
+    """Keep what was learnt before if learning anew fails."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except Exception:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 def _take_targets(y: Any, rows: Array) -> Any:
@@ -331,11 +347,7 @@ def _fitted_preprocessor(
         return None
     chosen = copy.deepcopy(setting) if isinstance(setting, TablePreprocessor) else None
     if chosen is None:
-        chosen = (
-            TablePreprocessor(min_category_count=1)
-            if inputs.rows < SMALL
-            else (TablePreprocessor())
-        )
+        chosen = TablePreprocessor()
     return chosen.fit(inputs.data, sample_weight=weights)
 
 

@@ -1,6 +1,5 @@
 """THE table of the estimators' parameters: what each may be, and the other names it goes by."""
 
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +35,8 @@ class Parameter:
 
 def _whole(low: int) -> Callable[[Any], bool]:
     def accepts(value: Any) -> bool:
-        return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= low
+        whole = isinstance(value, int | np.integer) and type(value) is not bool
+        return whole and bool(value >= low)
 
     return accepts
 
@@ -45,9 +45,9 @@ def _number(low: float, high: float = np.inf, *, open_low: bool = False) -> Call
     """A test for ``low <= number < high``, or ``low < number < high``."""
 
     def accepts(value: Any) -> bool:
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        if type(value) is bool or not isinstance(value, int | float | np.integer | np.floating):
             return False
-        return (low < value if open_low else low <= value) and bool(value < high)
+        return bool((low < value if open_low else low <= value) and value < high)
 
     return accepts
 

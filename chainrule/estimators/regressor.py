@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from chainrule import losses
 from chainrule.data import RegressionScaler, TablePreprocessor
-from chainrule.estimators.network import NetworkEstimator
+from chainrule.estimators.base import accepts_other_names
+from chainrule.estimators.network import NetworkEstimator, unchanged_on_error
 from chainrule.estimators.parameters import AUTO
-from chainrule.estimators.validation import target_width
 from chainrule.losses import Loss
 from chainrule.optimizers import Optimizer
 from chainrule.optimizers.schedules import Schedule
@@ -62,8 +62,9 @@ class NetworkRegressor(NetworkEstimator):
         callbacks: see `chainrule.callbacks`; default none.
         random_state: a whole number makes the fit repeatable; default None.
         verbose: as in `Model.fit`; default 0.
-        aliases: the names that Keras, PyTorch and scikit-learn have for some parameters, such as
-            ``max_iter``, ``lr`` and ``hidden_layer_sizes``.
+
+    Some parameters go by the names of Keras, PyTorch and scikit-learn too, such as ``max_iter``,
+        ``lr`` and ``hidden_layer_sizes``.
 
     Attributes:
         model_: the trained network.
@@ -89,6 +90,7 @@ class NetworkRegressor(NetworkEstimator):
 
     target_encoder_: RegressionScaler
 
+    @accepts_other_names
     def __init__(
         self,
         hidden: int | Sequence[int] = (64, 64),
@@ -110,7 +112,6 @@ class NetworkRegressor(NetworkEstimator):
         callbacks: Sequence[Callback] = (),
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
         verbose: Verbose = 0,
-        **aliases: Any,
     ) -> None:
         self.hidden = hidden
         self.activation = activation
@@ -130,7 +131,6 @@ class NetworkRegressor(NetworkEstimator):
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
-        self._set_aliases(aliases)
 
     def _learn_targets(self, y: Any, weights: Array | None, parameters: dict[str, Any]) -> None:
         standardize = parameters["loss"] == AUTO or (
@@ -177,7 +177,9 @@ class NetworkRegressor(NetworkEstimator):
         Raises:
             DataError, ShapeError: as `fit`.
         """
-        self._continue(X, y, sample_weight, self._checked_parameters(), known_targets=False)
+        parameters = self._checked_parameters()
+        with unchanged_on_error(self):
+            self._continue(X, y, sample_weight, parameters, known_targets=False)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -186,7 +188,8 @@ class NetworkRegressor(NetworkEstimator):
         Args:
             X: N rows.
         """
-        return np.asarray(self.target_encoder_.inverse(self._outputs(X)), np.float64)
+        outputs = self._outputs(X)
+        return np.asarray(self.target_encoder_.inverse(outputs), np.float64)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R squared, ``1 - sum((y - p)^2) / sum((y - mean(y))^2)``; the mean over several outputs.

@@ -5,7 +5,7 @@ the network by `training.saving`, columns and targets by `data`, the rest here.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -182,7 +182,8 @@ def _with_parameters(about: dict[str, Any], where: str) -> NetworkClassifier | N
     }
     if not set(parameters) <= set(kind._parameter_names()):
         raise _damaged(where, "damaged parameters", sorted(parameters)[:20])
-    estimator = kind(**parameters)
+    make: Callable[..., NetworkClassifier | NetworkRegressor] = kind
+    estimator = make(**parameters)
     try:
         estimator._checked_parameters()
     except ChainruleError as error:

@@ -36,7 +36,8 @@ class Inputs:
     @property
     def width(self) -> int:
         """The number of columns; of an array with more axes, the size of the last."""
-        return self.data.shape[-1]
+        width: int = self.data.shape[-1]
+        return width
 
     def take(self, rows: Array) -> "Inputs":
         """Some of the rows."""
@@ -60,6 +61,8 @@ def read_inputs(X: Any, where: str, *, axes_free: bool) -> Inputs:
         return Inputs(as_table(X, where=where), names, strict=False)
     if axes_free and isinstance(X, np.ndarray) and X.ndim > 2:
         return Inputs(X, None, strict=True)
+    if hasattr(X, "tocsr"):
+        X = X.tocsr()
     names = feature_names(X)
     return Inputs(as_table(X, where=where), names, strict=True)
 
