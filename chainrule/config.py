@@ -1,12 +1,13 @@
 """Settings: one object, and a context manager to change some of them for a while."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 from chainrule.errors import ArgumentError, unknown_name
 
-BACKENDS = ("reference",)
+BACKENDS = ("cpu", "reference")
 CHECKS = ("normal", "debug")
 
 
@@ -15,7 +16,8 @@ class Config:
     """The settings of this process.
 
     Attributes:
-        backend: what runs compiled functions; ``"reference"`` is the NumPy interpreter.
+        backend: what runs compiled functions: ``"cpu"``, native code, or ``"reference"``, the NumPy
+            interpreter. The environment variable CHAINRULE_BACKEND sets it at the start.
         check: ``"normal"``, or ``"debug"`` to verify every graph after tracing and after each pass.
     """
 
@@ -36,7 +38,7 @@ class Config:
         object.__setattr__(self, name, value)
 
 
-config = Config()
+config = Config(backend=os.environ.get("CHAINRULE_BACKEND", "reference"))
 
 
 @contextlib.contextmanager

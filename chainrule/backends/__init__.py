@@ -2,7 +2,16 @@
 
 from chainrule.backends import reference
 from chainrule.backends.executable import Compile, Executable, Repetition
+from chainrule.graph.graph import Graph
 
-BACKENDS: dict[str, Compile] = {"reference": reference.compile}
+
+def _compile_for_cpu(graph: Graph) -> Executable:
+    # Loaded when first used: tensors computed at once need no compiler.
+    from chainrule.backends import cpu
+
+    return cpu.compile(graph)
+
+
+BACKENDS: dict[str, Compile] = {"reference": reference.compile, "cpu": _compile_for_cpu}
 
 __all__ = ["BACKENDS", "Compile", "Executable", "Repetition"]

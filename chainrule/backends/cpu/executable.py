@@ -1,0 +1,178 @@
+"""The executable of the CPU back end: a compiled program, its memory, and how it is called."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.backends.cpu.faults import raise_fault
+from chainrule.backends.cpu.groups import Group
+from chainrule.backends.cpu.memory import ALIGNMENT, place
+from chainrule.backends.cpu.plan import Plan
+from chainrule.backends.cpu.program import Program
+from chainrule.backends.cpu.target import host_target
+from chainrule.backends.executable import Repetition
+from chainrule.errors import GraphError
+from chainrule.graph.graph import Graph
+
+
+class CpuExecutable:
+    """A graph as native code. Several threads may call it: each call has memory of its own."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._plan = Plan(graph, host_target())
+        self._program = Program(self._plan)
+        self._offsets, self._arena_bytes = place(self._plan)
+        self._spare: list[_Memory] = []
+        self._lock = threading.Lock()
+
+    def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """The outputs for these inputs."""
+        self._check(inputs)
+        memory = self._memory()
+        outputs = [np.empty(v.shape, v.dtype) for v in self._plan.outputs]
+        kept = memory.point_to(self._plan, inputs, outputs)
+        self._program.run(memory.table)
+        self._finish(memory)
+        del kept
+        return outputs
+
+    def repeat(self, inputs: Sequence[NDArray[Any]], repetition: Repetition) -> list[NDArray[Any]]:
+        """Run many steps in one native call: carried values change places between two buffers."""
+        self._check([x[0] if i in repetition.scanned else x for i, x in enumerate(inputs)])
+        plan, memory = self._plan, self._memory()
+        carried = {output for _, output in repetition.carried}
+        sources = list(inputs)
+        swaps, advances = [], []
+        for source, output in repetition.carried:
+            if source >= 0:
+                sources[source] = np.array(inputs[source])
+                swaps.append((plan.inputs[source].buffer, plan.outputs[output].buffer))
+        for position in repetition.scanned:
+            size = plan.buffers[plan.inputs[position].buffer]
+            advances.append((plan.inputs[position].buffer, size.size * size.dtype.itemsize))
+        outputs = []
+        for i, view in enumerate(plan.outputs):
+            if i in carried:
+                outputs.append(np.empty(view.shape, view.dtype))
+            else:
+                outputs.append(np.empty((repetition.steps, *view.shape), view.dtype))
+                size = plan.buffers[view.buffer]
+                advances.append((view.buffer, size.size * size.dtype.itemsize))
+        kept = memory.point_to(plan, sources, outputs)
+        self._program.run_steps(memory.table, repetition.steps, advances, swaps)
+        self._finish(memory)
+        del kept
+        if repetition.steps % 2 == 0:
+            # After an even number of exchanges the last output stands where the first input stood.
+            for source, output in repetition.carried:
+                if source >= 0:
+                    outputs[output] = sources[source]
+        return outputs
+
+    def explain(self) -> str:
+        """The kernels in order: what each computes, for which layers, what it reads and writes."""
+        lines = ["cpu back end: native code, kernels in order"]
+        scopes = _scopes_by_buffer(self.graph, self._plan)
+        for number, kernel in enumerate(self._plan.kernels):
+            read = sum(self._bytes(b) for b in kernel.buffers_read())
+            written = sum(self._bytes(b) for b in kernel.buffers_written())
+            lines.append(
+                f"{number:4d}  {_describe(kernel):<60} pieces {kernel.pieces(self._plan.target)}, "
+                f"reads {read:,} bytes, writes {written:,}  {scopes.get(number, '')}".rstrip()
+            )
+        lines.append(f"memory for intermediate values: {self._arena_bytes:,} bytes")
+        return "\n".join(lines)
+
+    def _bytes(self, buffer: int) -> int:
+        entry = self._plan.buffers[buffer]
+        return entry.size * entry.dtype.itemsize
+
+    def _check(self, inputs: Sequence[NDArray[Any]]) -> None:
+        expected = self._plan.inputs
+        if len(inputs) != len(expected):
+            raise GraphError(
+                self.graph.name, "wrong number of inputs", got=len(inputs), expected=len(expected)
+            )
+        for i, (x, view) in enumerate(zip(inputs, expected, strict=True)):
+            if x.shape != view.shape or x.dtype != view.dtype:
+                raise GraphError(
+                    self.graph.name,
+                    f"wrong type of input {i}",
+                    got=f"{x.dtype}{x.shape}",
+                    expected=f"{view.dtype}{view.shape}",
+                )
+
+    def _memory(self) -> _Memory:
+        with self._lock:
+            if self._spare:
+                return self._spare.pop()
+        return _Memory(self._plan, self._offsets, self._arena_bytes)
+
+    def _finish(self, memory: _Memory) -> None:
+        code = int(memory.error[0])
+        memory.error[0] = 0
+        with self._lock:
+            self._spare.append(memory)
+        raise_fault(code, self.graph.name)
+
+
+class _Memory:
+    """The table of pointers of one call at a time, and the arena it points into."""
+
+    def __init__(self, plan: Plan, offsets: dict[int, int], arena_bytes: int) -> None:
+        self.error = np.zeros(1, np.int64)
+        self._arena = np.zeros(arena_bytes + ALIGNMENT, np.uint8)
+        start = self._arena.ctypes.data
+        start += -start % ALIGNMENT
+        self.table = np.zeros(len(plan.buffers), np.uintp)
+        for number, buffer in enumerate(plan.buffers):
+            if buffer.kind == "temporary":
+                self.table[number] = start + offsets.get(number, 0)
+            elif buffer.kind == "constant" and buffer.array is not None:
+                self.table[number] = buffer.array.ctypes.data
+            elif buffer.kind == "error":
+                self.table[number] = self.error.ctypes.data
+
+    def point_to(
+        self, plan: Plan, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        """Enter the addresses of inputs and outputs; returns the arrays that must stay alive."""
+        kept = [np.ascontiguousarray(x) for x in inputs]
+        for view, x in zip(plan.inputs, kept, strict=True):
+            self.table[view.buffer] = x.ctypes.data
+        for view, x in zip(plan.outputs, outputs, strict=True):
+            self.table[view.buffer] = x.ctypes.data
+        return kept
+
+
+def _describe(kernel: Any) -> str:
+    if isinstance(kernel, Group):
+        counts = Counter(node.primitive.name for node in kernel.nodes.values())
+        names = " ".join(name if n == 1 else f"{name}*{n}" for name, n in counts.items())
+        sums = " ".join(r.primitive for r in kernel.reductions)
+        return f"elementwise {list(kernel.shape)}: {names or 'copy'} {sums}".rstrip()[:100]
+    if hasattr(kernel, "left"):
+        return f"matmul {list(kernel.left.shape)} @ {list(kernel.right.shape)}"
+    return f"{kernel.primitive} {list(kernel.target.shape)}"
+
+
+def _scopes_by_buffer(graph: Graph, plan: Plan) -> dict[int, str]:
+    """The layers that each kernel serves."""
+    scopes: dict[int, set[str]] = {}
+    for number, kernel in enumerate(plan.kernels):
+        if isinstance(kernel, Group):
+            nodes = [*kernel.nodes.values(), *(r.node for r in kernel.reductions)]
+            scopes[number] = {node.scope for node in nodes if node.scope}
+    return {number: ", ".join(sorted(names)) for number, names in scopes.items() if names}
+
+
+def compile(graph: Graph) -> CpuExecutable:
+    """Make a graph ready to run."""
+    return CpuExecutable(graph)

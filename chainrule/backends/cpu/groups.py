@@ -1,0 +1,341 @@
+"""Kernels of elementwise groups: one pass over an iteration space that computes, stores and
+reduces.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule.backends.cpu.addressing import base
+from chainrule.backends.cpu.elementwise import ELEMENTWISE
+from chainrule.backends.cpu.faults import DIVISION_BY_ZERO
+from chainrule.backends.cpu.ir import BYTES, SCALARS, Function, Register, constant
+from chainrule.backends.cpu.target import Target
+from chainrule.backends.cpu.views import Shape, View, broadcast, contiguous_strides, merge_axes
+from chainrule.graph.graph import Node, Value
+
+COMBINED_BY = {
+    "reduce_sum": "add",
+    "reduce_product": "multiply",
+    "reduce_max": "maximum",
+    "reduce_min": "minimum",
+}
+
+
+# A piece takes at least some microseconds: a barrier between threads costs a third of one.
+WORK_OF_A_PIECE = 1 << 16
+MOST_PIECES = 8
+
+
+@dataclass(eq=False)
+class Reduction:
+    """A reduction of a value of the group's shape into its own buffer."""
+
+    node: Node[Value]
+    source: Value
+    target: View
+
+    @property
+    def primitive(self) -> str:
+        """``reduce_sum``, ..."""
+        return self.node.primitive.name
+
+    def spread(self, shape: Shape) -> View:
+        """The target over the whole iteration: stride 0 along what is reduced."""
+        axes = self.node.attributes["axes"]
+        kept = iter(contiguous_strides(self.target.shape))
+        strides = tuple(0 if axis in axes else next(kept) for axis in range(len(shape)))
+        return View(self.target.buffer, self.target.dtype, shape, strides, self.target.offset)
+
+
+@dataclass(eq=False)
+class Group:
+    """Elementwise nodes over one shape, what is read, stored and reduced."""
+
+    shape: Shape
+    nodes: dict[Value, Node[Value]] = field(default_factory=dict)
+    leaves: dict[Value, View] = field(default_factory=dict)
+    numbers: dict[Value, float] = field(default_factory=dict)
+    stores: dict[Value, View] = field(default_factory=dict)
+    reductions: list[Reduction] = field(default_factory=list)
+    error: View | None = None
+
+    def division(self, lanes: int) -> tuple[int, int]:
+        """Which axis of the merged iteration is cut, and into how many pieces; fixed by sizes
+        alone.
+
+        An axis that a sum runs along is not cut, so that every sum is added up in one order.
+        """
+        shape, strides = merge_axes(self.shape, [view.strides for view in self.all_views()])
+        first = len(strides) - len(self.reductions)
+        work = math.prod(shape) * max(len(self.nodes), 1)
+        for axis, length in enumerate(shape):
+            if any(s[axis] == 0 for s in strides[first:]):
+                continue
+            units = length // lanes if axis == len(shape) - 1 else length
+            pieces = min(MOST_PIECES, work // WORK_OF_A_PIECE, units)
+            if pieces > 1:
+                return axis, pieces
+        return 0, 1
+
+    def pieces(self, target: Target) -> int:
+        """How many pieces the work is cut into."""
+        return self.division(target.vector_bytes // 4)[1]
+
+    def all_views(self) -> list[View]:
+        """Leaves, stores and reductions as views over the iteration."""
+        views = [broadcast(view, self.shape) for view in self.leaves.values()]
+        views += list(self.stores.values())
+        return views + [reduction.spread(self.shape) for reduction in self.reductions]
+
+    def buffers_read(self) -> set[int]:
+        """The buffers of its leaves."""
+        return {view.buffer for view in self.leaves.values()}
+
+    def buffers_written(self) -> set[int]:
+        """The buffers of stores and reductions."""
+        stored = {view.buffer for view in self.stores.values()}
+        return stored | {r.target.buffer for r in self.reductions}
+
+    def emit(self, name: str, target: Target) -> Function:
+        """The kernel's function ``(buffers, piece)``."""
+        return _Emitter(self, name, target.vector_bytes // 4).emit()
+
+
+class _Emitter:
+    """Emits one group: nested loops, the innermost in vectors, its rest in one narrower vector."""
+
+    def __init__(self, group: Group, name: str, lanes: int) -> None:
+        self.group = group
+        self.lanes = lanes
+        self.f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
+        self.axis, self.pieces = group.division(lanes)
+        self.views = group.all_views()
+        self.shape, self.strides = merge_axes(group.shape, [view.strides for view in self.views])
+        self.needed = self._needed_nodes()
+
+    def _needed_nodes(self) -> list[Value]:
+        wanted = set(self.group.stores) | {r.source for r in self.group.reductions}
+        order = []
+        for value, node in reversed(self.group.nodes.items()):
+            if value in wanted:
+                wanted.update(node.inputs)
+                order.append(value)
+        return order[::-1]
+
+    def emit(self) -> Function:
+        """All of it."""
+        f = self.f
+        pointers = []
+        for view in self.views:
+            base = f.load(f.at(f.arguments[0], 8 * view.buffer), "ptr")
+            pointers.append(f.at(base, view.offset * view.dtype.itemsize))
+        first = len(self.group.leaves) + len(self.group.stores)
+        for number in range(len(self.group.reductions)):
+            self._initialize(number, pointers[first + number])
+        if 0 not in self.shape:
+            self._loops(pointers, 0)
+        return f
+
+    def _initialize(self, number: int, pointer: Register, axis: int = 0) -> None:
+        """Fill the part of a reduction's target that this piece adds to."""
+        f, reduction = self.f, self.group.reductions[number]
+        view = len(self.views) - len(self.group.reductions) + number
+        if axis == len(self.shape):
+            dtype = reduction.target.dtype
+            f.store(constant(_neutral(reduction.primitive, dtype), SCALARS[dtype.name]), pointer)
+        elif self.strides[view][axis] == 0:
+            self._initialize(number, pointer, axis + 1)
+        else:
+            with f.loop(*self._bounds(axis)) as loop:
+                self._initialize(number, self._moved(pointer, view, axis, loop.index), axis + 1)
+
+    def _bounds(self, axis: int) -> tuple[Register | int, Register | int]:
+        """The part of an axis that this piece goes through; the innermost in whole vectors."""
+        length = self.shape[axis]
+        if self.pieces == 1 or axis != self.axis:
+            return 0, length
+        if axis < len(self.shape) - 1:
+            return self._range(length)
+        begin, end = self._range(length // self.lanes * self.lanes, self.lanes)
+        is_last = self._is_last_piece()
+        return begin, self.f.select(is_last, constant(length, "i64"), end)
+
+    def _is_last_piece(self) -> Register:
+        last = constant(self.pieces - 1, "i64")
+        return self.f.compare("icmp eq", self.f.arguments[1], last)
+
+    def _range(self, length: int, multiple: int = 1) -> tuple[Register, Register]:
+        """This piece's part of 0 .. length, its bounds whole multiples (``length`` is one)."""
+        f = self.f
+        share = -(-length // (self.pieces * multiple)) * multiple
+        begin = f.binary("mul", f.arguments[1], constant(share, "i64"))
+        end = f.binary("add", begin, constant(share, "i64"))
+        bound = constant(length, "i64")
+        return (
+            f.select(f.compare("icmp slt", begin, bound), begin, bound),
+            f.select(f.compare("icmp slt", end, bound), end, bound),
+        )
+
+    def _loops(self, pointers: list[Register], axis: int) -> None:
+        if axis >= len(self.shape) - 1:
+            self._innermost(pointers)
+            return
+        f = self.f
+        with f.loop(*self._bounds(axis)) as loop:
+            self._loops(
+                [self._moved(p, i, axis, loop.index) for i, p in enumerate(pointers)], axis + 1
+            )
+
+    def _moved(self, pointer: Register, number: int, axis: int, index: Register) -> Register:
+        step = self.strides[number][axis] * self.views[number].dtype.itemsize
+        if step == 0:
+            return pointer
+        return self.f.at(pointer, self.f.binary("mul", index, constant(step, "i64")))
+
+    def _innermost(self, pointers: list[Register]) -> None:
+        length = self.shape[-1] if self.shape else 1
+        steps = [s[-1] if s else 0 for s in self.strides]
+        whole, rest = divmod(length, self.lanes)
+        is_cut = self.pieces > 1 and self.axis == len(self.shape) - 1
+        first = len(self.views) - len(self.group.reductions)
+        inner = [i for i, step in enumerate(steps[first:]) if step == 0]
+        sums: dict[int, list[Register]] = {i: [] for i in inner}
+        if whole:
+            carried = [self._neutral_lanes(i, self.lanes) for i in inner]
+            span = whole * self.lanes
+            bounds: tuple[Register | int, Register | int] = (0, span)
+            if is_cut:
+                bounds = self._range(span, self.lanes)
+            with self.f.loop(*bounds, self.lanes, carried) as loop:
+                moved = [
+                    self._moved(p, i, -1, loop.index) if steps[i] else p
+                    for i, p in enumerate(pointers)
+                ]
+                made = self._body(moved, steps, self.lanes)
+                loop.next = [
+                    self._combine(i, total, made[i])
+                    for i, total in zip(inner, loop.values, strict=True)
+                ]
+            for i, total in zip(inner, loop.results, strict=True):
+                sums[i].append(total)
+        if rest and is_cut:
+            with self.f.when(self._is_last_piece()):
+                self._rest(pointers, steps, whole, rest)
+        elif rest:
+            made = self._rest(pointers, steps, whole, rest)
+            for i in inner:
+                sums[i].append(made[i])
+        for i in inner:
+            self._accumulate_lanes(i, pointers[first + i], sums[i])
+
+    def _rest(
+        self, pointers: list[Register], steps: Sequence[int], whole: int, rest: int
+    ) -> dict[int, Register]:
+        """The last elements of a line, in one narrower vector."""
+        at = constant(whole * self.lanes, "i64")
+        moved = [self._moved(p, i, -1, at) if steps[i] else p for i, p in enumerate(pointers)]
+        return self._body(moved, steps, rest)
+
+    def _neutral_lanes(self, i: int, lanes: int) -> Register:
+        reduction = self.group.reductions[i]
+        dtype = reduction.target.dtype
+        return constant(_neutral(reduction.primitive, dtype), SCALARS[dtype.name], lanes)
+
+    def _combine(self, i: int, x: Register, y: Register) -> Register:
+        reduction = self.group.reductions[i]
+        name, dtype = COMBINED_BY[reduction.primitive], reduction.target.dtype
+        if dtype.kind == "b":
+            return self.f.binary("or" if name == "maximum" else "and", x, y)
+        return ELEMENTWISE[name](self.f, dtype, {}, x, y)
+
+    def _accumulate_lanes(self, i: int, pointer: Register, parts: list[Register]) -> None:
+        """Add up lanes in their order: the same bits whatever the target is."""
+        scalar = SCALARS[self.group.reductions[i].target.dtype.name]
+        total = self.f.load(pointer, scalar)
+        for part in parts:
+            for lane in range(part.lanes):
+                total = self._combine(i, total, self.f.extract(part, lane))
+        self.f.store(total, pointer)
+
+    def _body(
+        self, pointers: list[Register], steps: Sequence[int], lanes: int
+    ) -> dict[int, Register]:
+        """Compute, store and reduce some lanes; gives what is reduced along the innermost axis."""
+        f, group = self.f, self.group
+        made: dict[Value, Register] = {}
+        for value, number in group.numbers.items():
+            made[value] = constant(number, SCALARS[value.dtype.name], lanes)
+        for i, value in enumerate(group.leaves):
+            made[value] = self._load(pointers[i], self.views[i].dtype, steps[i], lanes)
+        for value in self.needed:
+            node = group.nodes[value]
+            inputs = [made[x] for x in node.inputs]
+            dtype = node.inputs[1 if node.primitive.name == "select" else 0].dtype
+            if node.primitive.name in ("floor_divide", "remainder") and dtype.kind != "f":
+                inputs[1] = self._checked_divisor(inputs[1])
+            made[value] = ELEMENTWISE[node.primitive.name](f, dtype, node.attributes, *inputs)
+        first = len(group.leaves)
+        for i, value in enumerate(group.stores):
+            self._store(made[value], pointers[first + i], steps[first + i])
+        first += len(group.stores)
+        reduced = {}
+        for i, reduction in enumerate(group.reductions):
+            if steps[first + i] == 0:
+                reduced[i] = made[reduction.source]
+                continue
+            before = self._load(
+                pointers[first + i], reduction.target.dtype, steps[first + i], lanes
+            )
+            total = self._combine(i, before, made[reduction.source])
+            self._store(total, pointers[first + i], steps[first + i])
+        return reduced
+
+    def _checked_divisor(self, x: Register) -> Register:
+        """A divisor without zeros: a zero is reported and replaced by 1."""
+        assert self.group.error is not None
+        f = self.f
+        zero = f.compare("icmp eq", x, constant(0, x.scalar, x.lanes))
+        found = f.extract(zero, 0)
+        for lane in range(1, x.lanes):
+            found = f.binary("or", found, f.extract(zero, lane))
+        with f.when(found):
+            f.store(constant(DIVISION_BY_ZERO, "i64"), base(f, self.group.error))
+        return f.select(zero, constant(1, x.scalar, x.lanes), x)
+
+    def _load(self, pointer: Register, dtype: np.dtype[Any], step: int, lanes: int) -> Register:
+        f, scalar = self.f, SCALARS[dtype.name]
+        if step == 0:
+            return f.splat(f.load(pointer, scalar), lanes)
+        if step == 1 or lanes == 1:
+            return f.load(pointer, scalar, lanes)
+        result = Register("poison", scalar, lanes)
+        for lane in range(lanes):
+            result = f.insert(
+                result, f.load(f.at(pointer, lane * step * BYTES[scalar]), scalar), lane
+            )
+        return result
+
+    def _store(self, x: Register, pointer: Register, step: int) -> None:
+        if step == 1 or x.lanes == 1:
+            self.f.store(x, pointer)
+            return
+        for lane in range(x.lanes):
+            self.f.store(self.f.extract(x, lane), self.f.at(pointer, lane * step * BYTES[x.scalar]))
+
+
+def _neutral(primitive: str, dtype: np.dtype[Any]) -> float:
+    """What a reduction starts from."""
+    if primitive in ("reduce_sum", "reduce_product"):
+        return 0 if primitive == "reduce_sum" else 1
+    if dtype.kind == "b":
+        return 0 if primitive == "reduce_max" else 1
+    if dtype.kind == "f":
+        return float("-inf") if primitive == "reduce_max" else float("inf")
+    limits = np.iinfo(dtype)
+    return limits.min if primitive == "reduce_max" else limits.max

@@ -1,0 +1,257 @@
+"""LLVM IR as text: registers with types, and a builder of one function at a time.
+
+Only text is made here; ``llvm.py`` alone talks to LLVM. Names in the text come from counters.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+# Scalar types of registers; booleans are i1 in registers and i8 in memory.
+BYTES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "float": 4, "double": 8, "ptr": 8}
+SCALARS = {
+    "bool": "i1", "uint8": "i8", "int32": "i32", "uint32": "i32", "int64": "i64",
+    "float32": "float", "float64": "double",
+}  # fmt: skip
+
+
+class Register(NamedTuple):
+    """A value of LLVM: its text (``%t3`` or a constant), its scalar type and its number of lanes.
+
+    One lane is a plain scalar, more are a vector.
+    """
+
+    text: str
+    scalar: str
+    lanes: int = 1
+
+    @property
+    def type(self) -> str:
+        """Its LLVM type, such as ``<16 x float>``."""
+        return type_text(self.scalar, self.lanes)
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.text}"
+
+
+def type_text(scalar: str, lanes: int) -> str:
+    """``float``, or ``<16 x float>``."""
+    return scalar if lanes == 1 else f"<{lanes} x {scalar}>"
+
+
+def constant(value: float, scalar: str, lanes: int = 1) -> Register:
+    """A constant, the same in every lane."""
+    if scalar in ("float", "double"):
+        number = float(np.float32(value)) if scalar == "float" else float(value)
+        bits = struct.unpack("<Q", struct.pack("<d", number))[0]
+        text = f"0x{bits:016X}"
+    elif scalar == "i1":
+        text = "true" if value else "false"
+    else:
+        text = str(int(value))
+    return Register(text if lanes == 1 else f"splat ({scalar} {text})", scalar, lanes)
+
+
+class Loop:
+    """A loop under construction: ``index`` and ``values`` inside, ``results`` after it."""
+
+    def __init__(self, index: Register, values: list[Register]) -> None:
+        self.index = index
+        self.values = values
+        self.next: list[Register] = []
+        self.results: list[Register] = []
+
+
+class Function:
+    """One function of IR under construction; each method appends an instruction and returns its
+    register.
+
+    Args:
+        name: its name, from a counter.
+        arguments: pairs of a scalar type and a name.
+        attributes: LLVM function attributes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[tuple[str, str]],
+        attributes: str = "nounwind",
+        linkage: str = "",
+        result: str = "void",
+    ) -> None:
+        self.name = name
+        self.result = result
+        self.arguments = [Register(f"%{n}", t) for t, n in arguments]
+        head = ", ".join(map(str, self.arguments))
+        self._lines = [f"define {linkage} {result} @{name}({head}) {attributes} {{", "entry:"]
+        self._count = 0
+        self._block = "entry"
+        self.declarations: set[str] = set()
+
+    # ---- text
+
+    def emit(self, instruction: str, scalar: str, lanes: int = 1) -> Register:
+        """Append an instruction that gives a value of this type."""
+        self._count += 1
+        self._lines.append(f"  %t{self._count} = {instruction}")
+        return Register(f"%t{self._count}", scalar, lanes)
+
+    def do(self, instruction: str) -> None:
+        """Append an instruction without a value."""
+        self._lines.append(f"  {instruction}")
+
+    def label(self) -> str:
+        """A new name for a block."""
+        self._count += 1
+        return f"b{self._count}"
+
+    def start(self, label: str) -> None:
+        """Begin a block."""
+        self._lines.append(f"{label}:")
+        self._block = label
+
+    def text(self, returned: Register | None = None) -> str:
+        """The whole function."""
+        last = f"  ret {returned}" if returned is not None else "  ret void"
+        return "\n".join([*self._lines, last, "}", ""])
+
+    # ---- arithmetic
+
+    def binary(self, operation: str, x: Register, y: Register) -> Register:
+        """``fadd``, ``mul``, ``and``, ...: both of one type, which the result has too."""
+        return self.emit(f"{operation} {x}, {y.text}", x.scalar, x.lanes)
+
+    def compare(self, operation: str, x: Register, y: Register) -> Register:
+        """``fcmp olt``, ``icmp eq``, ...: gives i1 lanes."""
+        return self.emit(f"{operation} {x}, {y.text}", "i1", x.lanes)
+
+    def select(self, condition: Register, x: Register, y: Register) -> Register:
+        """``x`` where the condition's lane is true, else ``y``."""
+        return self.emit(f"select {condition}, {x}, {y}", x.scalar, x.lanes)
+
+    def cast(self, operation: str, x: Register, scalar: str) -> Register:
+        """``sitofp``, ``fptosi``, ``zext``, ``bitcast``, ...: lane by lane."""
+        return self.emit(f"{operation} {x} to {type_text(scalar, x.lanes)}", scalar, x.lanes)
+
+    def negative(self, x: Register) -> Register:
+        """-x of floating lanes."""
+        return self.emit(f"fneg {x}", x.scalar, x.lanes)
+
+    def intrinsic(self, name: str, *arguments: Register) -> Register:
+        """An LLVM intrinsic whose result and arguments all have the first argument's type: fma,
+        sqrt, fabs, floor, ...
+        """
+        x = arguments[0]
+        suffix = {"float": "f32", "double": "f64"}.get(x.scalar, x.scalar)
+        full = f"llvm.{name}.{suffix if x.lanes == 1 else f'v{x.lanes}{suffix}'}"
+        self.declarations.add(f"declare {x.type} @{full}({', '.join(a.type for a in arguments)})")
+        return self.emit(
+            f"call {x.type} @{full}({', '.join(map(str, arguments))})", x.scalar, x.lanes
+        )
+
+    def saturating_integer(self, x: Register, scalar: str, *, signed: bool) -> Register:
+        """Floats cut to integers; what lies outside goes to the nearest end, NaN to 0."""
+        source = {"float": "f32", "double": "f64"}[x.scalar]
+        vector = "" if x.lanes == 1 else f"v{x.lanes}"
+        name = f"llvm.fpto{'s' if signed else 'u'}i.sat.{vector}{scalar}.{vector}{source}"
+        result = type_text(scalar, x.lanes)
+        self.declarations.add(f"declare {result} @{name}({x.type})")
+        return self.emit(f"call {result} @{name}({x})", scalar, x.lanes)
+
+    def fma(self, x: Register, y: Register, z: Register) -> Register:
+        """x * y + z with one rounding."""
+        return self.intrinsic("fma", x, y, z)
+
+    def splat(self, x: Register, lanes: int) -> Register:
+        """A scalar in every lane."""
+        if lanes == 1:
+            return x
+        vector = type_text(x.scalar, lanes)
+        first = self.emit(f"insertelement {vector} poison, {x}, i32 0", x.scalar, lanes)
+        mask = f"<{lanes} x i32> zeroinitializer"
+        return self.emit(f"shufflevector {first}, {vector} poison, {mask}", x.scalar, lanes)
+
+    def extract(self, x: Register, lane: int) -> Register:
+        """One lane as a scalar."""
+        return x if x.lanes == 1 else self.emit(f"extractelement {x}, i32 {lane}", x.scalar)
+
+    def insert(self, x: Register, value: Register, lane: int) -> Register:
+        """``x`` with one lane replaced."""
+        return self.emit(f"insertelement {x}, {value}, i32 {lane}", x.scalar, x.lanes)
+
+    # ---- memory; offsets are in bytes
+
+    def at(self, pointer: Register, offset: Register | int) -> Register:
+        """The pointer moved by a number of bytes."""
+        if offset == 0:
+            return pointer
+        step = f"i64 {offset}" if isinstance(offset, int) else str(offset)
+        return self.emit(f"getelementptr i8, {pointer}, {step}", "ptr")
+
+    def load(self, pointer: Register, scalar: str, lanes: int = 1) -> Register:
+        """Read lanes that stand side by side; booleans are bytes in memory."""
+        if scalar == "i1":
+            byte = self.load(pointer, "i8", lanes)
+            return self.compare("icmp ne", byte, constant(0, "i8", lanes))
+        text = f"load {type_text(scalar, lanes)}, {pointer}, align {BYTES[scalar]}"
+        return self.emit(text, scalar, lanes)
+
+    def store(self, x: Register, pointer: Register) -> None:
+        """Write lanes side by side; booleans are bytes in memory."""
+        if x.scalar == "i1":
+            x = self.cast("zext", x, "i8")
+        self.do(f"store {x}, {pointer}, align {BYTES[x.scalar]}")
+
+    # ---- control
+
+    @contextmanager
+    def loop(
+        self,
+        start: Register | int,
+        stop: Register | int,
+        step: int = 1,
+        carried: Sequence[Register] = (),
+    ) -> Iterator[Loop]:
+        """``for index in range(start, stop, step)``, zero trips included.
+
+        ``carried`` are the first values of what the loop carries from trip to trip: read ``values``
+        inside, set ``next`` to as many registers, read ``results`` after the loop.
+        """
+        first, last = (_index(start), _index(stop))
+        before, head, body, done = self._block, self.label(), self.label(), self.label()
+        self.do(f"br label %{head}")
+        self.start(head)
+        place = len(self._lines)
+        index = self.emit("phi i64", "i64")
+        values = [self.emit(f"phi {x.type}", x.scalar, x.lanes) for x in carried]
+        more = self.compare("icmp slt", index, last)
+        self.do(f"br {more}, label %{body}, label %{done}")
+        self.start(body)
+        loop = Loop(index, values)
+        yield loop
+        following = self.binary("add nsw", index, constant(step, "i64"))
+        for i, (a, b) in enumerate(zip([first, *carried], [following, *loop.next], strict=True)):
+            self._lines[place + i] += f" [{a.text}, %{before}], [{b.text}, %{self._block}]"
+        self.do(f"br label %{head}")
+        self.start(done)
+        loop.results = values
+
+    @contextmanager
+    def when(self, condition: Register) -> Iterator[None]:
+        """Run what is inside only if the condition (one lane) holds."""
+        inside, after = self.label(), self.label()
+        self.do(f"br {condition}, label %{inside}, label %{after}")
+        self.start(inside)
+        yield
+        self.do(f"br label %{after}")
+        self.start(after)
+
+
+def _index(x: Register | int) -> Register:
+    return constant(x, "i64") if isinstance(x, int) else x

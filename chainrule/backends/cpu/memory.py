@@ -1,0 +1,52 @@
+"""One arena for all temporaries: buffers that are not alive together share memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainrule.backends.cpu.plan import Plan
+
+ALIGNMENT = 64
+
+
+def live_ranges(plan: Plan) -> dict[int, tuple[int, int]]:
+    """For each temporary the first and the last kernel that touches it."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for position, kernel in enumerate(plan.kernels):
+        for buffer in kernel.buffers_read() | kernel.buffers_written():
+            if plan.buffers[buffer].kind == "temporary":
+                ranges[buffer] = (ranges.get(buffer, (position, 0))[0], position)
+    return ranges
+
+
+def place(plan: Plan) -> tuple[dict[int, int], int]:
+    """The offset of each temporary in the arena, and the arena's size, in bytes.
+
+    Larger buffers are placed first, each at the lowest offset free over its whole range.
+    """
+    ranges = live_ranges(plan)
+    sizes = {b: plan.buffers[b].size * plan.buffers[b].dtype.itemsize for b in ranges}
+    offsets: dict[int, int] = {}
+    total = 0
+    for buffer in sorted(ranges, key=lambda b: (-sizes[b], ranges[b])):
+        taken = sorted(
+            (offsets[other], offsets[other] + sizes[other])
+            for other in offsets
+            if _overlap(ranges[buffer], ranges[other])
+        )
+        offsets[buffer] = _lowest_gap(taken, sizes[buffer])
+        total = max(total, offsets[buffer] + sizes[buffer])
+    return offsets, total
+
+
+def _overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return a[0] <= b[1] and b[0] <= a[1]
+
+
+def _lowest_gap(taken: Sequence[tuple[int, int]], size: int) -> int:
+    offset = 0
+    for begin, end in taken:
+        if offset + size <= begin:
+            break
+        offset = max(offset, -(-end // ALIGNMENT) * ALIGNMENT)
+    return offset

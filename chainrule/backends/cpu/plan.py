@@ -1,0 +1,301 @@
+"""From a graph to kernels: which nodes run together, and which values stand in memory where.
+
+Layout primitives are views wherever strides can say them. Elementwise nodes join the latest group
+of their shape that runs after everything they read; a reduction joins the group that computes what
+it reduces. Values used inside their group only never reach memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.backends.cpu import views
+from chainrule.backends.cpu.elementwise import ELEMENTWISE
+from chainrule.backends.cpu.groups import COMBINED_BY, Group, Reduction
+from chainrule.backends.cpu.ir import Function
+from chainrule.backends.cpu.matmul import Matmul
+from chainrule.backends.cpu.movement import MOVEMENTS, Movement
+from chainrule.backends.cpu.target import Target
+from chainrule.backends.cpu.views import View
+from chainrule.dtypes import INT64
+from chainrule.errors import GraphError
+from chainrule.graph.builder import GraphBuilder
+from chainrule.graph.graph import Graph, Node, Value, ValueType
+
+# Owns the values that stand for copied elements: they belong to no graph.
+_NOWHERE = GraphBuilder("nowhere")
+
+
+class Kernel(Protocol):
+    """One function of the program, run once for each of its pieces, in any order, by any thread."""
+
+    def pieces(self, target: Target) -> int:
+        """How many."""
+
+    def buffers_read(self) -> set[int]:
+        """The buffers it reads."""
+
+    def buffers_written(self) -> set[int]:
+        """The buffers it writes."""
+
+    def emit(self, name: str, target: Target) -> Function:
+        """Its IR."""
+
+
+@dataclass
+class Buffer:
+    """A piece of memory of the program."""
+
+    kind: Literal["input", "output", "constant", "temporary", "error"]
+    dtype: np.dtype[Any]
+    size: int
+    array: NDArray[Any] | None = None
+
+
+class Plan:
+    """The kernels of a graph in order, its buffers, and where inputs and outputs stand."""
+
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self.graph = graph
+        self.target = target
+        self.buffers: list[Buffer] = []
+        self.kernels: list[Kernel] = []
+        self._views: dict[Value, View] = {}
+        self._home: dict[Value, tuple[int, Group]] = {}
+        self._numbers: dict[Value, float] = {}
+        self._written_by: dict[int, int] = {}
+        self.error = self._new("error", INT64, (1,))
+        self.inputs = [self._input(value) for value in graph.inputs]
+        for node in graph:
+            self._add(node)
+        self.outputs = [self._output(value) for value in graph.outputs]
+
+    # ---- buffers
+
+    def _new(self, kind: Any, dtype: np.dtype[Any], shape: views.Shape, array: Any = None) -> View:
+        size = int(np.prod(shape, dtype=np.int64))
+        self.buffers.append(Buffer(kind, dtype, size, array))
+        return views.contiguous(len(self.buffers) - 1, dtype, shape)
+
+    def _input(self, value: Value) -> View:
+        view = self._new("input", value.dtype, value.shape)
+        self._views[value] = view
+        return view
+
+    def _output(self, value: Value) -> View:
+        """A buffer that holds just this output, in C order."""
+        view = self._view(value)
+        owner = self.buffers[view.buffer]
+        if (
+            owner.kind == "temporary"
+            and view.is_contiguous
+            and view.offset == 0
+            and owner.size == value.size
+        ):
+            owner.kind = "output"
+            return view
+        target = self._new("output", value.dtype, value.shape)
+        self._copy(view, target)
+        return target
+
+    # ---- nodes
+
+    def _add(self, node: Node[Value]) -> None:
+        name = node.primitive.name
+        if name == "constant":
+            self._constant(node)
+        elif name in ELEMENTWISE:
+            self._elementwise(node)
+        elif name in COMBINED_BY:
+            self._reduce(node)
+        elif name in MOVEMENTS:
+            self._movement(node)
+        elif (layout := getattr(self, f"_layout_{name}", None)) is not None:
+            layout(node)
+        elif name == "matmul":
+            self._matmul(node)
+        else:
+            raise GraphError(
+                node.scope or name,
+                f"the cpu back end has no lowering of {name!r}",
+                fix="use config.backend = 'reference'",
+            )
+
+    def _constant(self, node: Node[Value]) -> None:
+        value, array = node.outputs[0], node.attributes["value"]
+        if array.size == 1:
+            self._numbers[value] = array.item()
+        contents = np.ascontiguousarray(array).reshape(array.shape)
+        self._views[value] = self._new("constant", value.dtype, value.shape, contents)
+
+    def _ready(self, value: Value) -> int:
+        """The first position at which a kernel may stand that reads this value from memory."""
+        if value in self._home:
+            return self._home[value][0] + 1
+        return self._written_by.get(self._views[value].buffer, -1) + 1
+
+    def _elementwise(self, node: Node[Value]) -> None:
+        value = node.outputs[0]
+        position, group = self._group_for(value.shape, node.inputs)
+        for x in node.inputs:
+            self._bring(group, x)
+        group.nodes[value] = node
+        self._home[value] = (position, group)
+
+    def _group_for(self, shape: views.Shape, inputs: tuple[Value, ...]) -> tuple[int, Group]:
+        """The group that a node joins: the one that computes most of its inputs, else the latest
+        possible.
+        """
+        best: tuple[int, int, Group] | None = None
+        for position in range(len(self.kernels) - 1, -1, -1):
+            group = self.kernels[position]
+            outside = [x for x in inputs if x not in self._numbers and not self._is_in(x, group)]
+            if any(self._ready(x) > position for x in outside):
+                break
+            if isinstance(group, Group) and group.shape == shape:
+                inside = sum(self._is_in(x, group) for x in inputs)
+                if best is None or inside > best[0]:
+                    best = (inside, position, group)
+        if best is not None:
+            return best[1], best[2]
+        fresh = Group(shape, error=self.error)
+        return self._append(fresh), fresh
+
+    def _is_in(self, value: Value, group: Kernel) -> bool:
+        return value in self._home and self._home[value][1] is group
+
+    def _append(self, kernel: Kernel) -> int:
+        self.kernels.append(kernel)
+        position = len(self.kernels) - 1
+        for buffer in kernel.buffers_written():
+            self._written_by[buffer] = position
+        return position
+
+    def _bring(self, group: Group, value: Value) -> None:
+        """Make a value available inside a group."""
+        if self._is_in(value, group) or value in group.leaves:
+            return
+        if value in self._numbers:
+            group.numbers[value] = self._numbers[value]
+        else:
+            group.leaves[value] = self._view(value)
+
+    def _view(self, value: Value) -> View:
+        """Where a value stands in memory; a group that has computed it is made to store it."""
+        if value not in self._views:
+            position, group = self._home[value]
+            view = self._new("temporary", value.dtype, value.shape)
+            group.stores[value] = view
+            self._written_by[view.buffer] = position
+            self._views[value] = view
+        return self._views[value]
+
+    def _reduce(self, node: Node[Value]) -> None:
+        source, value = node.inputs[0], node.outputs[0]
+        axes = node.attributes["axes"]
+        if source in self._home and all(
+            r.node.attributes["axes"] == axes for r in self._home[source][1].reductions
+        ):
+            position, group = self._home[source]
+        else:
+            group = Group(source.shape, error=self.error)
+            self._bring(group, source)
+            position = self._append(group)
+        target = self._new("temporary", value.dtype, value.shape)
+        group.reductions.append(Reduction(node, source, target))
+        self._written_by[target.buffer] = position
+        self._views[value] = target
+
+    def _movement(self, node: Node[Value]) -> None:
+        inputs = tuple(self._view(x) for x in node.inputs)
+        value = node.outputs[0]
+        target = self._new("temporary", value.dtype, value.shape)
+        scratch = None
+        if node.primitive.name == "argsort":
+            scratch = self._new("temporary", INT64, (value.shape[node.attributes["axis"]],))
+        kernel = Movement(node.primitive.name, node.attributes, inputs, target, self.error, scratch)
+        self._views[value] = target
+        self._append(kernel)
+
+    def _matmul(self, node: Node[Value]) -> None:
+        left, right = (self._view(x) for x in node.inputs)
+        value = node.outputs[0]
+        batch = value.shape[:-2]
+        left = views.broadcast(left, (*batch, *left.shape[-2:]))
+        right = views.broadcast(right, (*batch, *right.shape[-2:]))
+        target = self._new("temporary", value.dtype, value.shape)
+        kernel = Matmul(left, right, target)
+        pieces, width = kernel.pieces(self.target), kernel.target_width(self.target)
+        kernel.panel = self._new("temporary", value.dtype, (pieces, left.shape[-1], width))
+        self._views[value] = target
+        self._append(kernel)
+
+    # ---- layout
+
+    def _layout_reshape(self, node: Node[Value]) -> None:
+        source, value = node.inputs[0], node.outputs[0]
+        if source in self._numbers:
+            self._numbers[value] = self._numbers[source]
+        view = self._view(source)
+        reshaped = views.reshape(view, value.shape)
+        if reshaped is None:
+            target = self._new("temporary", value.dtype, source.shape)
+            self._copy(view, target)
+            reshaped = views.reshape(target, value.shape)
+        assert reshaped is not None
+        self._views[value] = reshaped
+
+    def _layout_broadcast_to(self, node: Node[Value]) -> None:
+        source, value = node.inputs[0], node.outputs[0]
+        if source in self._numbers:
+            self._numbers[value] = self._numbers[source]
+        self._views[value] = views.broadcast(self._view(source), value.shape)
+
+    def _layout_transpose(self, node: Node[Value]) -> None:
+        view = self._view(node.inputs[0])
+        self._views[node.outputs[0]] = views.transpose(view, node.attributes["axes"])
+
+    def _layout_slice(self, node: Node[Value]) -> None:
+        view = self._view(node.inputs[0])
+        self._views[node.outputs[0]] = views.slice_(view, **node.attributes)
+
+    def _layout_flip(self, node: Node[Value]) -> None:
+        view = self._view(node.inputs[0])
+        self._views[node.outputs[0]] = views.flip(view, node.attributes["axes"])
+
+    def _layout_pad(self, node: Node[Value]) -> None:
+        source, value = self._view(node.inputs[0]), node.outputs[0]
+        low, _, interior, fill = (node.attributes[key] for key in node.primitive.attributes)
+        target = self._new("temporary", value.dtype, value.shape)
+        number = self._new("constant", value.dtype, (), np.full((), fill, value.dtype))
+        self._copy(views.broadcast(number, value.shape), target)
+        step = tuple(gap + 1 for gap in interior)
+        stop = tuple(
+            first + max((count - 1) * s + 1, 0) if count else first
+            for first, count, s in zip(low, source.shape, step, strict=True)
+        )
+        self._copy(source, views.slice_(target, low, stop, step))
+        self._views[value] = target
+
+    def _layout_concatenate(self, node: Node[Value]) -> None:
+        value, axis = node.outputs[0], node.attributes["axis"]
+        target = self._new("temporary", value.dtype, value.shape)
+        begin = [0] * len(value.shape)
+        for x in node.inputs:
+            end = [a + n for a, n in zip(begin, x.shape, strict=True)]
+            step = (1,) * len(begin)
+            self._copy(self._view(x), views.slice_(target, tuple(begin), tuple(end), step))
+            begin[axis] += x.shape[axis]
+        self._views[value] = target
+
+    def _copy(self, source: View, target: View) -> None:
+        """A kernel that moves elements from one view to another."""
+        group = Group(source.shape, error=self.error)
+        value = Value(ValueType(source.shape, source.dtype), _NOWHERE)
+        group.leaves[value] = source
+        group.stores[value] = target
+        self._append(group)

@@ -1,0 +1,48 @@
+"""What kind of processor code is made for: the width of its vectors and the shape of the matmul
+tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.backends.cpu import llvm
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of processor.
+
+    Attributes:
+        name: one of ``TARGETS``.
+        vector_bytes: the length of a vector register.
+        tile: rows and vectors of a matmul tile: accumulators, one row of the right matrix and a
+        spare fit the registers.
+    """
+
+    name: str
+    vector_bytes: int
+    tile: tuple[int, int]
+
+    def lanes(self, dtype: np.dtype[Any]) -> int:
+        """How many numbers of a dtype a vector holds."""
+        return self.vector_bytes // max(dtype.itemsize, 4)
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("avx512", 64, (14, 2)),
+        Target("avx2", 32, (6, 2)),
+        Target("sse", 16, (6, 2)),
+        Target("neon", 16, (12, 2)),
+    )
+}
+
+
+def host_target() -> Target:
+    """The kind of this machine."""
+    return TARGETS[llvm.machine().variant]
