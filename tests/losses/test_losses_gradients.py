@@ -41,7 +41,7 @@ def test_gradient_of_soft_targets(name):
         (losses.BinaryCrossEntropy(), cr.sigmoid),
         (losses.BinaryFocalCrossEntropy(), cr.sigmoid),
     ],
-    ids=repr,
+    ids=lambda x: getattr(x, "__name__", None) or repr(x),
 )
 def test_gradient_through_a_folded_activation(loss, activation):
     random = np.random.default_rng(5)
