@@ -1,5 +1,6 @@
-"""One column of categories, one-hot encoded: a feature for each frequent value, one for all others,
-one for missing cells.
+"""One column of categories, one-hot encoded.
+
+A feature for each frequent value, one for all others, one for missing cells.
 """
 
 import re
@@ -59,8 +60,9 @@ class CategoryColumn:
         return names
 
     def write(self, column: Column, out: NDArray[np.float32]) -> None:
-        """Write ones into (N, n_features) zeros; a category not seen in training counts as other,
-        else gives zeros.
+        """Write ones into (N, n_features) zeros.
+
+        A category not seen in training counts as other, or gives zeros where nothing was pooled.
         """
         known = {value: place for place, value in enumerate(self.values)}
         other = len(self.values) if self.other else -1

@@ -1,6 +1,4 @@
-"""Checks of stored settings that come from a file: every value has a type, a bound and a place in
-the message.
-"""
+"""Checks of stored settings that come from a file: type, bound and place of every value."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -109,9 +107,7 @@ class StoredConfig:
     def floats(
         self, key: str, length: int | None = None, *, positive: bool = False
     ) -> NDArray[Any]:
-        """Return a list of finite numbers as a float64 array, of a given length where one is
-        given.
-        """
+        """Return a list of finite numbers as a float64 array, of a given length if any."""
         value = self.items(key)
         for number in value:
             if type(number) not in (int, float) or not -1e308 < number < 1e308:

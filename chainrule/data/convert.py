@@ -1,5 +1,6 @@
-"""Anything that holds rows and columns, as a `Table`: arrays, nested lists, data frames, sparse
-matrices, dicts.
+"""Anything that holds rows and columns, as a `Table`.
+
+Arrays, nested lists, data frames, sparse matrices, dicts.
 
 Data frames of any library go through narwhals, which is imported only when a frame is met.
 """
@@ -99,9 +100,7 @@ def _dispatch(data: object, names: Sequence[str] | None, where: str) -> Table:
 
 
 def table_from_array(array: NDArray[Any], names: Sequence[str] | None, where: str) -> Table:
-    """Make a table of a (N, D) array; numbers stay one matrix, objects are taken column by
-    column.
-    """
+    """Make a table of a (N, D) array; numbers stay one matrix, objects become columns."""
     if array.dtype.kind == "c":
         raise DataError(
             where, "Complex data not supported", got=array.dtype, expected="real numbers"
@@ -176,9 +175,7 @@ def column_from_values(values: object, name: str, where: str) -> Column:
 
 
 def _plain_numbers(array: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers in a type that NumPy computes with quickly: half and long double become
-    float64.
-    """
+    """Return numbers in a type that NumPy computes with quickly, not half or long double."""
     if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
         return array.astype(np.float32 if array.dtype.itemsize == 2 else np.float64)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
@@ -282,9 +279,7 @@ def _column_from_objects(cells: NDArray[Any], name: str, where: str) -> Column:
 
 
 def _numbers(cells: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return numbers: int64 where all are whole and small enough, float64 else; 0 or NaN where
-    missing.
-    """
+    """Return int64 where all are whole and small enough, else float64."""
     present = cells[~missing]
     if len(present) and all(
         isinstance(value, (int, np.integer)) and -(2**63) <= int(value) < 2**63 for value in present

@@ -1,5 +1,6 @@
-"""Checks on delimited text (CSV, TSV) before a reader sees it: encoding, separator, quotes, the
-width of every line.
+"""Checks on delimited text (CSV, TSV) before a reader sees it.
+
+Encoding, separator, quotes, the width of every line.
 
 Works on the bytes with NumPy in blocks, so a file of a gigabyte costs seconds and little memory.
 What passes here is regular
@@ -137,9 +138,7 @@ def parse_delimited(
 
 
 def refuse_other_kinds(data: bytes, where: str) -> None:
-    """Raise a FileFormatError that names the kind of a file that is known not to be delimited
-    text.
-    """
+    """Raise a FileFormatError that names the kind of a file that is not delimited text."""
     found = next(((kind, fix) for mark, kind, fix in SIGNATURES if data.startswith(mark)), None)
     if found is None and len(data) > 1 and data[0] == 0x80 and data[1] in (2, 3, 4, 5):
         found = ("a Python pickle", "never load a pickle from others; ask for CSV or Parquet")
@@ -253,9 +252,7 @@ def _first_not_utf8(data: bytes) -> int | None:
 
 
 def _guess_encoding(data: bytes) -> str:
-    """Name the likeliest of the common encodings: GB18030 where most high characters are common
-    Chinese, else Windows-1252.
-    """
+    """Name the likeliest of the common encodings that are not UTF-8."""
     sample = data[: 1 << 16]
     text = sample.decode("gb18030", errors="replace")
     high = [character for character in text if ord(character) > 127]
@@ -289,8 +286,9 @@ def _count_outside_quotes(line: str, mark: str) -> int:
 def _structure(
     data: bytes, separator: str
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
-    """Iterate over blocks: positions of separators and line ends outside quotes, and which of them
-    are line ends.
+    """Iterate over blocks of separators and line ends outside quotes.
+
+    Gives their positions, and which of them are line ends.
     """
     mark = ord(separator)
     quoted = data.find(b'"') >= 0
@@ -310,9 +308,7 @@ def _structure(
 def _measure(
     data: bytes, separator: str, where: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the number of fields and the first byte of every line; refuse fields longer than a
-    mebibyte.
-    """
+    """Return the number of fields and the first byte of every line; refuse endless fields."""
     widths: list[NDArray[np.int64]] = []
     starts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
     before, last = 0, -1
@@ -349,9 +345,7 @@ def _too_long(data: bytes, end: int, length: int, where: str) -> FileFormatError
 
 
 def _regular(data: bytes, separator: str, where: str) -> bytes:
-    """Return the data with quotes around whole fields only and no blank lines, written anew where
-    it is not so already.
-    """
+    """Return the data with quotes around whole fields only and without blank lines."""
     if not _has_odd_quotes(data, separator) and data.find(b"\n\n") < 0 and data[:1] != b"\n":
         return data
     reader = csv.reader(
@@ -387,9 +381,7 @@ def _regular(data: bytes, separator: str, where: str) -> bytes:
 
 
 def _has_odd_quotes(data: bytes, separator: str) -> bool:
-    """Return whether a quote stands anywhere else than at the ends of a field or doubled inside
-    one.
-    """
+    """Return whether a quote is neither at the end of a field nor doubled inside one."""
     if data.find(b'"') < 0:
         return False
     edges = np.zeros(256, np.bool_)

@@ -47,8 +47,7 @@ class InputColumns:
         return MatrixSource(table, np.array([places[names[j]] for j in needed.tolist()], np.int64))
 
     def match(self, table: Table, needed: Iterable[int]) -> dict[int, Column]:
-        """Return the needed columns of new rows by position, each of the kind that it had in
-        training.
+        """Return the needed columns of new rows by position, each of the kind as in training.
 
         Raises:
             DataError: columns missing, or cells of another kind.

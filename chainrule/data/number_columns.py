@@ -1,5 +1,6 @@
-"""Columns of numbers, prepared together as one block: missing cells filled in, values standardised,
-indicators added.
+"""Columns of numbers, prepared together as one block.
+
+Missing cells are filled in, values standardised, indicators added.
 """
 
 from collections.abc import Mapping
@@ -78,9 +79,7 @@ class MatrixSource:
 
 
 def refuse_infinite(block: NDArray[np.float64], start: int, table: Table, names: list[str]) -> None:
-    """Raise a DataError that names column and row of the first infinite value in a block of
-    rows.
-    """
+    """Raise a DataError that names column and row of the first infinite value."""
     infinite = np.isinf(block)
     if infinite.any():
         row, position = (int(index) for index in np.argwhere(infinite)[0])
@@ -162,8 +161,9 @@ def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64] | 
 
 @dataclass(frozen=True)
 class NumberColumns:
-    """How columns of numbers become features: ``(value - center) / scale``, limited, and 0/1
-    indicators of missing cells.
+    """How columns of numbers become features.
+
+    ``(value - center) / scale``, cut at a limit, and 0/1 indicators of missing cells.
 
     Args:
         value_positions: (V,) the input columns whose values are features.

@@ -1,6 +1,4 @@
-"""From a table to numbers: what each column becomes, learnt from the training rows and told in a
-report.
-"""
+"""From a table to numbers: what each column becomes, learnt from the training rows."""
 
 import re
 from collections.abc import Mapping
@@ -397,8 +395,10 @@ class TablePreprocessor:
     def from_config(
         cls, config: object, arrays: Mapping[str, Any], where: str = "preprocessing"
     ) -> Self:
-        """Rebuild from `to_config`. The settings may come from a hostile file: every value is
-        checked, and nothing is sized by a number in them without a bound.
+        """Rebuild from `to_config`, every value checked.
+
+        The settings may come from a hostile file: nothing is sized by a number in them without a
+        bound.
 
         Raises:
             FileFormatError: anything missing, superfluous, of another type, out of bounds or
@@ -495,9 +495,7 @@ def _weights(sample_weight: ArrayLike | None, data: Table) -> NDArray[np.float64
 
 
 def _is_identifier(column: Column) -> bool:
-    """Return whether a column of whole numbers is named like an identifier and holds no number
-    twice.
-    """
+    """Return whether whole numbers are named like an identifier and never repeat."""
     if column.kind != "number" or column.values.dtype.kind not in "iu":
         return False
     name = column.name if IDENTIFIER_NAME.search(column.name) else column.name.lower()

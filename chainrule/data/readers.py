@@ -1,5 +1,6 @@
-"""Reading tables from files: CSV, TSV and Parquet, through polars, which is imported when the first
-file is read.
+"""Reading tables from files: CSV, TSV and Parquet, through polars.
+
+polars is imported when the first file is read.
 
 Why polars: docs/decisions/0001-table-reader.md. Types are inferred here, over the whole column: a
 column is a number, a boolean or a date when every cell that is not missing is one, else text.
@@ -191,9 +192,7 @@ def _read_delimited(text: Delimited, where: str) -> Table:
 
 
 def _typed(series: "pl.Series", pl: Any) -> "pl.Series":
-    """Return a text column as numbers, booleans or dates where every cell that is not missing is
-    one.
-    """
+    """Return text as numbers, booleans or dates where every cell that is there is one."""
     series = series.str.strip_chars()
     series = series.set(series.is_in(MISSING_MARKS), None)
     if series.null_count() == len(series):
@@ -226,9 +225,7 @@ def _moments(series: "pl.Series") -> "pl.Series":
 
 
 def _as_number(series: "pl.Series", pl: Any) -> "pl.Series | None":
-    """Return a text column as whole numbers, else as floats, or None where a cell is neither or is
-    a code.
-    """
+    """Return text as whole numbers, else floats; None where a cell is neither, or a code."""
     missing = series.null_count()
     floats = series.cast(pl.Float64, strict=False)
     if floats.null_count() != missing:

@@ -74,8 +74,9 @@ def describe_number(
     marked: bool,
     impute: str,
 ) -> str:
-    """Say what was done with a column of numbers, booleans or dates; `center` is None where only
-    missing cells count.
+    """Say what was done with a column of numbers, booleans or dates.
+
+    `center` is None where only missing cells count.
     """
     cells = f"{missing} missing cell{'s' if missing != 1 else ''}"
     if center is None:

@@ -100,9 +100,7 @@ class Column:
         return Column(name, self.kind, self.values, self.missing, self.note)
 
     def to_float(self, rows: slice = slice(None)) -> NDArray[np.float64]:
-        """Return (N,) float64: numbers, 0/1 for booleans, days since 1970 for dates; NaN where
-        missing.
-        """
+        """Return (N,) float64: numbers, 0/1, or days since 1970; NaN where missing."""
         values = self.values[rows]
         if self.kind == "date":
             values = values.astype("datetime64[us]").astype(np.int64) / MICROSECONDS_PER_DAY
@@ -257,8 +255,7 @@ class Table:
     def split_target(
         self, target: str | list[str]
     ) -> tuple["Table", Column] | tuple["Table", list[Column]]:
-        """Split into the table without the target and the target column (a list for a list of
-        names).
+        """Split into the table without the target, and the target column (or columns).
 
         Raises:
             DataError: the target is not in the table, or nothing else is.
@@ -320,8 +317,9 @@ class Table:
 
 
 class MatrixTable(Table):
-    """A table of numbers held as one matrix, dense (N, D) or sparse in CSR form; columns are made
-    when asked for.
+    """A table of numbers held as one matrix, dense or sparse (CSR).
+
+    Columns are made when asked for.
 
     Args:
         matrix: (N, D) numbers or booleans.

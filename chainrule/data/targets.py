@@ -1,6 +1,4 @@
-"""Targets: class labels as codes, several labels a row as 0/1, numbers standardised, and which of
-them a target is.
-"""
+"""Targets: classes as codes, several labels a row, standardised numbers, and which it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -398,8 +396,9 @@ class MultiLabelEncoder:
 
 
 class RegressionScaler:
-    """Numeric targets standardised for training: ``(y - mean) / scale``, and predictions scaled
-    back.
+    """Numeric targets standardised for training, and predictions scaled back.
+
+    ``(y - mean) / scale``.
 
     Args:
         standardize: False leaves the targets as they are.
@@ -418,8 +417,9 @@ class RegressionScaler:
         self.standardize = standardize
 
     def fit(self, y: object, where: str = "target", *, sample_weight: object = None) -> Self:
-        """Learn mean and standard deviation of (N,) or (N, K) numbers; a constant output gets scale
-        1.
+        """Learn mean and standard deviation of (N,) or (N, K) numbers.
+
+        A constant output gets scale 1.
 
         Args:
             y: the targets.
@@ -458,8 +458,9 @@ class RegressionScaler:
         return scaled[:, 0] if self.one_axis else scaled
 
     def inverse(self, predictions: object) -> NDArray[np.float64]:
-        """Return predictions in the units of the targets; (N, 1) comes back as (N,) where the
-        targets were (N,).
+        """Return predictions in the units of the targets.
+
+        (N, 1) comes back as (N,) where the targets were (N,).
         """
         values = np.asarray(predictions, dtype=np.float64)
         values = values.reshape(len(values), -1)
