@@ -1,0 +1,1 @@
+"""One file for each command; each is a thin layer over the estimators."""

@@ -1,0 +1,56 @@
+"""``chainrule evaluate``: how good a model is on rows whose answers are known."""
+
+import time
+
+import click
+
+from chainrule.cli import report
+from chainrule.cli.options import data_argument, examples, json_option, model_argument
+from chainrule.cli.scores import Estimator, score
+from chainrule.cli.tables import read_examples
+from chainrule.errors import ArgumentError
+from chainrule.estimators import NetworkClassifier, load
+
+
+@click.command(epilog=examples("chainrule evaluate penguins.safetensors test.csv"))
+@model_argument
+@data_argument
+@click.option(
+    "--target", metavar="COLUMN", help="The column with the answers.  [default: as in training]"
+)
+@json_option
+def evaluate(model: str, data: str, target: str | None, as_json: bool) -> None:
+    """Score MODEL on the table DATA, which must hold the target column.
+
+    The scores stand beside those of a baseline that ignores the inputs: the most frequent class, or
+    the mean, of the rows that the model learned from.
+    """
+    start = time.perf_counter()
+    estimator = load(model)
+    table = read_examples(data, _target_of(estimator, target))
+    scores = score(estimator, table.inputs, table.target)
+    seconds = time.perf_counter() - start
+    out = report.console()
+    report.print_facts(out, report.table_facts(data, table))
+    report.print_scores(out, "Scores", scores, estimator)
+    if as_json:
+        classifier = isinstance(estimator, NetworkClassifier)
+        facts = {
+            "task": "classification" if classifier else "regression",
+            "target": table.target.name,
+            "rows": table.rows,
+            "rows_without_target": table.without_target,
+            **report.score_facts(scores, estimator),
+            "seconds": round(seconds, 3),
+            "model": model,
+        }
+        report.print_json(facts)
+
+
+def _target_of(estimator: Estimator, given: str | None) -> str:
+    target = given or estimator.target_name_
+    if target is None:
+        raise ArgumentError(
+            "evaluate", "the model does not know the name of its target", fix="give --target COLUMN"
+        )
+    return target

@@ -1,0 +1,242 @@
+"""``chainrule train``: from a table to a model file."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.cli import report
+from chainrule.cli.options import (
+    data_argument,
+    examples,
+    hidden_sizes,
+    json_option,
+    thresholds,
+)
+from chainrule.cli.scores import Estimator, Scores, score
+from chainrule.cli.tables import Examples, read_examples
+from chainrule.cli.text import count, printable
+from chainrule.data import TaskDecision, infer_task, split_indices
+from chainrule.errors import DataError, FileAccessError, FileFormatError
+from chainrule.estimators import NetworkClassifier, NetworkRegressor
+from chainrule.formats import check_writable, read_model_file
+
+Task = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run has to tell."""
+
+    data: str
+    table: Examples
+    decision: TaskDecision
+    estimator: Estimator
+    test_rows: int
+    scores: Scores | None
+    seconds: float
+    path: str
+
+
+@click.command(
+    epilog=examples(
+        "chainrule train penguins.csv --target species",
+        "chainrule train houses.parquet --target price --hidden 128,64 --out houses.safetensors",
+        "chainrule train digits.csv --target digit --until loss=0.05 --json",
+    )
+)
+@data_argument
+@click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
+@click.option(
+    "--out", metavar="MODEL", help="The model file to write.  [default: DATA's name].safetensors"
+)
+@click.option(
+    "--task",
+    type=click.Choice(["auto", "classification", "regression"]),
+    default="auto",
+    show_default=True,
+    callback=lambda context, option, value: None if value == "auto" else value,
+    help="auto decides by the values of the target.",
+)
+@click.option(
+    "--ignore", multiple=True, metavar="COLUMN", help="A column not to learn from; repeatable."
+)
+@click.option(
+    "--hidden",
+    callback=hidden_sizes,
+    metavar="N,N,...",
+    help="Widths of the hidden layers.  [default: 64,64]",
+)
+@click.option(
+    "--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs at most.  [default: 300]"
+)
+@click.option(
+    "--until",
+    callback=thresholds,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Train until a number is that good, such as loss=0.05 or val_accuracy=0.9; repeatable. "
+    "Early stopping is off then.",
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="R",
+    help="Size of a step.  [default: 0.004]",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Rows in one step.  [default: 32 to 256, by the number of rows]",
+)
+@click.option(
+    "--test-fraction",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    default=0.2,
+    show_default=True,
+    metavar="F",
+    help="Share of the rows held out to test the model; 0 learns from all.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="The same seed gives the same model.",
+)
+@json_option
+def train(
+    data: str,
+    target: str,
+    out: str | None,
+    task: Task | None,
+    ignore: tuple[str, ...],
+    test_fraction: float,
+    seed: int,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train a network on the table DATA (CSV, TSV or Parquet) and write it to a model file.
+
+    Numbers are standardized, categories become one input for each value, missing cells are filled
+    in and marked. Part of the rows is held out to test the model, the classes in proportion;
+    training stops when the loss on another part no longer falls, and the best weights are put back.
+    Ctrl-C stops early and keeps the model.
+    """
+    start = time.perf_counter()
+    path = out or f"{Path(data).stem}.safetensors"
+    check_output(path)
+    table = read_examples(data, target, ignore)
+    decision = _decide(table, task)
+    train_rows, test_rows = _split(table, decision.task, test_fraction, seed)
+    estimator = _make_estimator(decision.task, seed, settings)
+    estimator.fit(*table.take(train_rows))
+    _require_finite(estimator)
+    estimator.save(path)
+    scores = score(estimator, *table.take(test_rows)) if len(test_rows) else None
+    seconds = time.perf_counter() - start
+    run = Run(data, table, decision, estimator, len(test_rows), scores, seconds, path)
+    _print_report(run)
+    if as_json:
+        report.print_json(_facts(run))
+
+
+def check_output(path: str) -> None:
+    """Make sure, before any work, that the model can be written and nothing else is overwritten.
+
+    Raises:
+        FileAccessError: the place takes no files, or the file there is not a model.
+    """
+    check_writable(path)
+    if not Path(path).exists():
+        return
+    try:
+        read_model_file(path)
+    except FileFormatError as error:
+        raise FileAccessError(
+            path,
+            "this file exists and is not a model",
+            got=error.got or error.what,
+            expected="a free name, or a model file to replace",
+            fix="choose another --out, or remove the file first",
+        ) from None
+
+
+def _decide(table: Examples, task: Task | None) -> TaskDecision:
+    if task is None:
+        return infer_task(table.target, f"target {table.target.name!r}")
+    return TaskDecision(task, False, "as asked for")
+
+
+def _split(
+    table: Examples, task: str, test_fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows to train and to test."""
+    if test_fraction == 0:
+        return np.arange(len(table)), np.arange(0)
+    labels = table.target.values if task == "classification" else None
+    return split_indices(len(table), test_fraction, seed=seed, stratify=labels)
+
+
+def _make_estimator(task: str, seed: int, settings: dict[str, Any]) -> Estimator:
+    given = {name: value for name, value in settings.items() if value is not None}
+    kind = NetworkClassifier if task == "classification" else NetworkRegressor
+    return kind(random_state=seed, verbose="auto", **given)
+
+
+def _require_finite(estimator: Estimator) -> None:
+    history = estimator.history_
+    if history is not None and history.stopped_by == "not_finite":
+        raise DataError(
+            "train",
+            "the training broke down, and no model was written",
+            got=history.stopped,
+            fix="use a smaller --learning-rate",
+        )
+
+
+def _print_report(run: Run) -> None:
+    out, table, target = report.console(), run.table, run.table.target.name
+    lines = report.table_facts(run.data, table)
+    lines.append(("Target", f"{target}: {run.decision.task} ({run.decision.reason})"))
+    if isinstance(run.estimator, NetworkClassifier):
+        lines.append(("Classes", report.class_facts(run.estimator)))
+    lines += report.column_facts(run.estimator)
+    train = count(len(table) - run.test_rows, "row")
+    lines.append(("Split", f"{train} to learn from, {run.test_rows:,} held out to test"))
+    lines.append(("Network", report.network_fact(run.estimator)))
+    history = run.estimator.history_
+    if history is not None:
+        epochs = count(history.epochs, "epoch")
+        lines.append(("Training", f"{epochs} in {history.seconds:.1f} s; {history.stopped}"))
+        lines += [("", note) for note in history.notes]
+    report.print_facts(out, lines)
+    if run.scores is not None:
+        report.print_scores(out, "Test", run.scores, run.estimator)
+    out.print(f"\nModel written to {printable(run.path)} ({run.seconds:.1f} s in all)")
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What the JSON line holds."""
+    history = run.estimator.history_
+    return {
+        "task": run.decision.task,
+        "target": run.table.target.name,
+        "rows": run.table.rows,
+        "rows_without_target": run.table.without_target,
+        "train_rows": len(run.table) - run.test_rows,
+        "test_rows": run.test_rows,
+        "columns": report.column_json(run.estimator),
+        "epochs": run.estimator.n_iter_,
+        "stopped": history.stopped if history else None,
+        "stopped_by": history.stopped_by if history else None,
+        **report.score_facts(run.scores, run.estimator),
+        "seconds": round(run.seconds, 3),
+        "model": run.path,
+    }
