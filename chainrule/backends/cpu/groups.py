@@ -104,15 +104,18 @@ class Group:
 
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
-        return _Emitter(self, name, target.vector_bytes // 4).emit()
+        return _Emitter(self, name, target).emit()
 
 
 class _Emitter:
     """Emits one group: nested loops, the innermost in vectors, its rest in one narrower vector."""
 
-    def __init__(self, group: Group, name: str, lanes: int) -> None:
+    def __init__(self, group: Group, name: str, target: Target) -> None:
         self.group = group
-        self.lanes = lanes
+        self.lanes = lanes = target.vector_bytes // 4
+        # Lanes that were not read hold 0, by which integers are not divided.
+        divides = any(_divides_integers(node) for node in group.nodes.values())
+        self.masks = target.has_masks and not divides
         self.f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
         self.axis, self.pieces = group.division(lanes)
         self.views = group.all_views()
@@ -135,12 +138,55 @@ class _Emitter:
         for view in self.views:
             base = f.load(f.at(f.arguments[0], 8 * view.buffer), "ptr")
             pointers.append(f.at(base, view.offset * view.dtype.itemsize))
+        if self._sums_columns():
+            self._columns(pointers)
+            return f
         first = len(self.group.leaves) + len(self.group.stores)
         for number in range(len(self.group.reductions)):
             self._initialize(number, pointers[first + number])
         if 0 not in self.shape:
             self._loops(pointers, 0)
         return f
+
+    def _sums_columns(self) -> bool:
+        """Whether every reduction runs down the columns of a matrix."""
+        first = len(self.views) - len(self.group.reductions)
+        sums = self.strides[first:]
+        return bool(sums) and len(self.shape) == 2 and all(s[0] == 0 and s[1] == 1 for s in sums)
+
+    def _columns(self, pointers: list[Register]) -> None:
+        """A few columns at a time down all rows: their sums stay in registers."""
+        columns = self.shape[1]
+        whole, rest = divmod(columns, self.lanes)
+        span = whole * self.lanes
+        if whole:
+            cut = self.pieces > 1
+            bounds = self._range(span, self.lanes) if cut else (constant(0, "i64"), span)
+            with self.f.loop(*bounds, self.lanes) as loop:
+                moved = [self._moved(p, i, 1, loop.index) for i, p in enumerate(pointers)]
+                self._down(moved, self.lanes, self.lanes)
+        if rest:
+            at = constant(span, "i64")
+            moved = [self._moved(p, i, 1, at) for i, p in enumerate(pointers)]
+            lanes = self.lanes if self.masks else rest
+            if self.pieces == 1:
+                self._down(moved, lanes, rest)
+            else:
+                with self.f.when(self._is_last_piece()):
+                    self._down(moved, lanes, rest)
+
+    def _down(self, pointers: list[Register], lanes: int, count: int) -> None:
+        """Some columns from the first row to the last."""
+        numbers = range(len(self.group.reductions))
+        steps = [s[1] for s in self.strides]
+        carried = [self._neutral_lanes(i, lanes) for i in numbers]
+        with self.f.loop(0, self.shape[0], 1, carried) as loop:
+            moved = [self._moved(p, i, 0, loop.index) for i, p in enumerate(pointers)]
+            made = self._body(moved, steps, lanes, count, loop.values)
+            loop.next = [made[i] for i in numbers]
+        first = len(self.views) - len(numbers)
+        for i in numbers:
+            self.f.store_part(loop.results[i], pointers[first + i], count)
 
     def _initialize(self, number: int, pointer: Register, axis: int = 0) -> None:
         """Fill the part of a reduction's target that this piece adds to."""
@@ -205,7 +251,7 @@ class _Emitter:
         is_cut = self.pieces > 1 and self.axis == len(self.shape) - 1
         first = len(self.views) - len(self.group.reductions)
         inner = [i for i, step in enumerate(steps[first:]) if step == 0]
-        sums: dict[int, list[Register]] = {i: [] for i in inner}
+        sums: dict[int, list[tuple[Register, int]]] = {i: [] for i in inner}
         if whole:
             carried = [self._neutral_lanes(i, self.lanes) for i in inner]
             span = whole * self.lanes
@@ -217,30 +263,30 @@ class _Emitter:
                     self._moved(p, i, -1, loop.index) if steps[i] else p
                     for i, p in enumerate(pointers)
                 ]
-                made = self._body(moved, steps, self.lanes)
+                made = self._body(moved, steps, self.lanes, self.lanes)
                 loop.next = [
                     self._combine(i, total, made[i])
                     for i, total in zip(inner, loop.values, strict=True)
                 ]
             for i, total in zip(inner, loop.results, strict=True):
-                sums[i].append(total)
+                sums[i].append((total, self.lanes))
         if rest and is_cut:
             with self.f.when(self._is_last_piece()):
                 self._rest(pointers, steps, whole, rest)
         elif rest:
             made = self._rest(pointers, steps, whole, rest)
             for i in inner:
-                sums[i].append(made[i])
+                sums[i].append((made[i], rest))
         for i in inner:
             self._accumulate_lanes(i, pointers[first + i], sums[i])
 
     def _rest(
         self, pointers: list[Register], steps: Sequence[int], whole: int, rest: int
     ) -> dict[int, Register]:
-        """The last elements of a line, in one narrower vector."""
+        """The last elements of a line, in part of a vector or a narrower one."""
         at = constant(whole * self.lanes, "i64")
         moved = [self._moved(p, i, -1, at) if steps[i] else p for i, p in enumerate(pointers)]
-        return self._body(moved, steps, rest)
+        return self._body(moved, steps, self.lanes if self.masks else rest, rest)
 
     def _neutral_lanes(self, i: int, lanes: int) -> Register:
         reduction = self.group.reductions[i]
@@ -254,46 +300,59 @@ class _Emitter:
             return self.f.binary("or" if name == "maximum" else "and", x, y)
         return ELEMENTWISE[name](self.f, dtype, {}, x, y)
 
-    def _accumulate_lanes(self, i: int, pointer: Register, parts: list[Register]) -> None:
+    def _accumulate_lanes(
+        self, i: int, pointer: Register, parts: list[tuple[Register, int]]
+    ) -> None:
         """Add up lanes in their order: the same bits whatever the target is."""
         scalar = SCALARS[self.group.reductions[i].target.dtype.name]
         total = self.f.load(pointer, scalar)
-        for part in parts:
-            for lane in range(part.lanes):
+        for part, count in parts:
+            for lane in range(count):
                 total = self._combine(i, total, self.f.extract(part, lane))
         self.f.store(total, pointer)
 
     def _body(
-        self, pointers: list[Register], steps: Sequence[int], lanes: int
+        self,
+        pointers: list[Register],
+        steps: Sequence[int],
+        lanes: int,
+        count: int,
+        totals: Sequence[Register] = (),
     ) -> dict[int, Register]:
-        """Compute, store and reduce some lanes; gives what is reduced along the innermost axis."""
+        """Compute, store and reduce some lanes.
+
+        Gives the new totals where there are totals, else what is reduced along the innermost axis.
+        """
         f, group = self.f, self.group
         made: dict[Value, Register] = {}
         for value, number in group.numbers.items():
             made[value] = constant(number, SCALARS[value.dtype.name], lanes)
         for i, value in enumerate(group.leaves):
-            made[value] = self._load(pointers[i], self.views[i].dtype, steps[i], lanes)
+            made[value] = self._load(pointers[i], self.views[i].dtype, steps[i], lanes, count)
         for value in self.needed:
             node = group.nodes[value]
             inputs = [made[x] for x in node.inputs]
             dtype = node.inputs[1 if node.primitive.name == "select" else 0].dtype
-            if node.primitive.name in ("floor_divide", "remainder") and dtype.kind != "f":
+            if _divides_integers(node):
                 inputs[1] = self._checked_divisor(inputs[1])
             made[value] = ELEMENTWISE[node.primitive.name](f, dtype, node.attributes, *inputs)
         first = len(group.leaves)
         for i, value in enumerate(group.stores):
-            self._store(made[value], pointers[first + i], steps[first + i])
+            self._store(made[value], pointers[first + i], steps[first + i], count)
         first += len(group.stores)
         reduced = {}
         for i, reduction in enumerate(group.reductions):
+            if totals:
+                reduced[i] = self._combine(i, totals[i], made[reduction.source])
+                continue
             if steps[first + i] == 0:
                 reduced[i] = made[reduction.source]
                 continue
             before = self._load(
-                pointers[first + i], reduction.target.dtype, steps[first + i], lanes
+                pointers[first + i], reduction.target.dtype, steps[first + i], lanes, count
             )
             total = self._combine(i, before, made[reduction.source])
-            self._store(total, pointers[first + i], steps[first + i])
+            self._store(total, pointers[first + i], steps[first + i], count)
         return reduced
 
     def _checked_divisor(self, x: Register) -> Register:
@@ -308,25 +367,31 @@ class _Emitter:
             f.store(constant(DIVISION_BY_ZERO, "i64"), base(f, self.group.error))
         return f.select(zero, constant(1, x.scalar, x.lanes), x)
 
-    def _load(self, pointer: Register, dtype: np.dtype[Any], step: int, lanes: int) -> Register:
+    def _load(
+        self, pointer: Register, dtype: np.dtype[Any], step: int, lanes: int, count: int
+    ) -> Register:
         f, scalar = self.f, SCALARS[dtype.name]
         if step == 0:
             return f.splat(f.load(pointer, scalar), lanes)
         if step == 1 or lanes == 1:
-            return f.load(pointer, scalar, lanes)
-        result = Register("poison", scalar, lanes)
-        for lane in range(lanes):
-            result = f.insert(
-                result, f.load(f.at(pointer, lane * step * BYTES[scalar]), scalar), lane
-            )
+            return f.load_part(pointer, scalar, lanes, count)
+        result = constant(0, scalar, lanes)
+        for lane in range(count):
+            at = f.at(pointer, lane * step * BYTES[scalar])
+            result = f.insert(result, f.load(at, scalar), lane)
         return result
 
-    def _store(self, x: Register, pointer: Register, step: int) -> None:
+    def _store(self, x: Register, pointer: Register, step: int, count: int) -> None:
         if step == 1 or x.lanes == 1:
-            self.f.store(x, pointer)
+            self.f.store_part(x, pointer, count)
             return
-        for lane in range(x.lanes):
-            self.f.store(self.f.extract(x, lane), self.f.at(pointer, lane * step * BYTES[x.scalar]))
+        for lane in range(count):
+            at = self.f.at(pointer, lane * step * BYTES[x.scalar])
+            self.f.store(self.f.extract(x, lane), at)
+
+
+def _divides_integers(node: Node[Value]) -> bool:
+    return node.primitive.name in ("floor_divide", "remainder") and node.inputs[0].dtype.kind != "f"
 
 
 def _neutral(primitive: str, dtype: np.dtype[Any]) -> float:

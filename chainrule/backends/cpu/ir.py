@@ -148,8 +148,7 @@ class Function:
         sqrt, fabs, floor, ...
         """
         x = arguments[0]
-        suffix = {"float": "f32", "double": "f64"}.get(x.scalar, x.scalar)
-        full = f"llvm.{name}.{suffix if x.lanes == 1 else f'v{x.lanes}{suffix}'}"
+        full = f"llvm.{name}.{_suffix(x.scalar, x.lanes)}"
         self.declarations.add(f"declare {x.type} @{full}({', '.join(a.type for a in arguments)})")
         return self.emit(
             f"call {x.type} @{full}({', '.join(map(str, arguments))})", x.scalar, x.lanes
@@ -208,6 +207,31 @@ class Function:
             x = self.cast("zext", x, "i8")
         self.do(f"store {x}, {pointer}, align {BYTES[x.scalar]}")
 
+    def load_part(self, pointer: Register, scalar: str, lanes: int, count: int) -> Register:
+        """Read the first ``count`` lanes side by side; the others are 0, and not read."""
+        if count == lanes:
+            return self.load(pointer, scalar, lanes)
+        if scalar == "i1":
+            byte = self.load_part(pointer, "i8", lanes, count)
+            return self.compare("icmp ne", byte, constant(0, "i8", lanes))
+        vector, mask = type_text(scalar, lanes), _first_lanes(lanes, count)
+        name = f"llvm.masked.load.{_suffix(scalar, lanes)}.p0"
+        self.declarations.add(f"declare {vector} @{name}(ptr, i32, <{lanes} x i1>, {vector})")
+        arguments = f"{pointer}, i32 {BYTES[scalar]}, {mask}, {vector} zeroinitializer"
+        return self.emit(f"call {vector} @{name}({arguments})", scalar, lanes)
+
+    def store_part(self, x: Register, pointer: Register, count: int) -> None:
+        """Write the first ``count`` lanes side by side."""
+        if count == x.lanes:
+            self.store(x, pointer)
+            return
+        if x.scalar == "i1":
+            x = self.cast("zext", x, "i8")
+        name = f"llvm.masked.store.{_suffix(x.scalar, x.lanes)}.p0"
+        self.declarations.add(f"declare void @{name}({x.type}, ptr, i32, <{x.lanes} x i1>)")
+        mask = _first_lanes(x.lanes, count)
+        self.do(f"call void @{name}({x}, {pointer}, i32 {BYTES[x.scalar]}, {mask})")
+
     # ---- control
 
     @contextmanager
@@ -251,6 +275,18 @@ class Function:
         yield
         self.do(f"br label %{after}")
         self.start(after)
+
+
+def _suffix(scalar: str, lanes: int) -> str:
+    """How LLVM names a type in the names of its intrinsics: ``v16f32``."""
+    name = {"float": "f32", "double": "f64"}.get(scalar, scalar)
+    return name if lanes == 1 else f"v{lanes}{name}"
+
+
+def _first_lanes(lanes: int, count: int) -> str:
+    """The mask of the first lanes."""
+    bits = ", ".join(f"i1 {'true' if lane < count else 'false'}" for lane in range(lanes))
+    return f"<{lanes} x i1> <{bits}>"
 
 
 def _index(x: Register | int) -> Register:

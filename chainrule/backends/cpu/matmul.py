@@ -89,6 +89,7 @@ class _Product:
         self.kernel = kernel
         self.lanes = target.lanes(kernel.target.dtype)
         self.rows, self.vectors = target.tile
+        self.masks = target.has_masks
         self.panel = panel
         self.dtype = kernel.target.dtype
         self.size = self.dtype.itemsize
@@ -133,12 +134,14 @@ class _Product:
     ) -> None:
         right = self._moved(right, first, self.kernel.right.strides[-1])
         target = self._moved(target, first, 1)
-        lanes = [self.lanes] * (width // self.lanes)
+        counts = [self.lanes] * (width // self.lanes)
         if width % self.lanes:
-            lanes.append(width % self.lanes)
+            counts.append(width % self.lanes)
+        # Panels hold whole vectors; without masks a narrower vector stands for the last columns.
+        lanes = [self.lanes] * len(counts) if self.masks else counts
         if self.packed:
-            self._pack(right, width)
-            right, step = self.panel, width
+            self._pack(right, width, lanes, counts)
+            right, step = self.panel, sum(lanes)
         else:
             step = self.kernel.right.strides[-2]
         block = self.rows
@@ -146,45 +149,45 @@ class _Product:
         if whole:
             with self.f.loop(*self._range(self._row_part, self.across, whole)) as loop:
                 row = self.f.binary("mul", loop.index, constant(block, "i64"))
-                self._tile(left, right, target, row, (block, lanes, step))
+                self._tile(left, right, target, row, (block, lanes, counts, step))
         if rest:
             with self.f.when(self._is_last(self._row_part, self.across)):
                 row = constant(whole * block, "i64")
-                self._tile(left, right, target, row, (rest, lanes, step))
+                self._tile(left, right, target, row, (rest, lanes, counts, step))
 
     def _moved(self, pointer: Register, index: Register, stride: int) -> Register:
         step = constant(stride * self.size, "i64")
         return self.f.at(pointer, self.f.binary("mul", index, step))
 
-    def _pack(self, right: Register, width: int) -> None:
+    def _pack(self, right: Register, width: int, lanes: list[int], counts: list[int]) -> None:
         f, view = self.f, self.kernel.right
         with f.loop(0, self.k) as loop:
             source = self._moved(right, loop.index, view.strides[-2])
-            target = self._moved(self.panel, loop.index, width)
+            target = self._moved(self.panel, loop.index, sum(lanes))
             if view.strides[-1] == 1:
-                for start in range(0, width, self.lanes):
-                    count = min(self.lanes, width - start)
-                    x = f.load(f.at(source, start * self.size), self.scalar, count)
-                    f.store(x, f.at(target, start * self.size))
+                for j, (n, count) in enumerate(zip(lanes, counts, strict=True)):
+                    at = j * self.lanes * self.size
+                    f.store(f.load_part(f.at(source, at), self.scalar, n, count), f.at(target, at))
             else:
                 with f.loop(0, width) as column:
-                    x = f.load(self._moved(source, column.index, view.strides[-1]), self.scalar)
+                    at_column = self._moved(source, column.index, view.strides[-1])
+                    x = f.load(at_column, self.scalar)
                     f.store(x, self._moved(target, column.index, 1))
 
     def _tile(
         self, left: Register, right: Register, target: Register, row: Register,
-        form: tuple[int, list[int], int],
+        form: tuple[int, list[int], list[int], int],
     ) -> None:  # fmt: skip
         f = self.f
-        rows, lanes, right_step = form
+        rows, lanes, counts, right_step = form
         row_stride, inner_stride = self.kernel.left.strides[-2:]
         left = self._moved(left, row, row_stride)
         zeros = [constant(0, self.scalar, n) for _ in range(rows) for n in lanes]
         with f.loop(0, self.k, 1, [left, right, *zeros]) as loop:
             a, b, *sums = loop.values
             columns = [
-                f.load(f.at(b, j * self.lanes * self.size), self.scalar, n)
-                for j, n in enumerate(lanes)
+                self._load_columns(f.at(b, j * self.lanes * self.size), n, count)
+                for j, (n, count) in enumerate(zip(lanes, counts, strict=True))
             ]
             new = []
             for i in range(rows):
@@ -196,9 +199,14 @@ class _Product:
             loop.next = [f.at(a, inner_stride * self.size), f.at(b, right_step * self.size), *new]
         target = self._moved(target, row, self.m)
         for i in range(rows):
-            for j in range(len(lanes)):
+            for j, count in enumerate(counts):
                 where = (i * self.m + j * self.lanes) * self.size
-                f.store(loop.results[2 + i * len(lanes) + j], f.at(target, where))
+                f.store_part(loop.results[2 + i * len(lanes) + j], f.at(target, where), count)
+
+    def _load_columns(self, pointer: Register, lanes: int, count: int) -> Register:
+        if self.packed:
+            return self.f.load(pointer, self.scalar, lanes)
+        return self.f.load_part(pointer, self.scalar, lanes, count)
 
     def _multiply_add(self, x: Register, y: Register, z: Register) -> Register:
         if self.dtype.kind == "f":

@@ -19,6 +19,7 @@ class Target:
     Attributes:
         name: one of ``TARGETS``.
         vector_bytes: the length of a vector register.
+        has_masks: whether it reads and writes parts of vectors at the cost of whole ones.
         tile: rows and vectors of a matmul tile: accumulators, one row of the right matrix and a
         spare fit the registers.
     """
@@ -26,6 +27,7 @@ class Target:
     name: str
     vector_bytes: int
     tile: tuple[int, int]
+    has_masks: bool
 
     def lanes(self, dtype: np.dtype[Any]) -> int:
         """How many numbers of a dtype a vector holds."""
@@ -35,10 +37,10 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        Target("avx512", 64, (14, 2)),
-        Target("avx2", 32, (6, 2)),
-        Target("sse", 16, (6, 2)),
-        Target("neon", 16, (12, 2)),
+        Target("avx512", 64, (14, 2), has_masks=True),
+        Target("avx2", 32, (6, 2), has_masks=True),
+        Target("sse", 16, (6, 2), has_masks=False),
+        Target("neon", 16, (12, 2), has_masks=False),
     )
 }
 
