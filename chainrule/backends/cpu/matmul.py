@@ -42,8 +42,8 @@ class Matmul:
         blocks = -(-n // rows)
         panels = -(-m // (vectors * target.lanes(self.target.dtype)))
         pieces = max(1, min(MOST_PIECES, n * m * k // WORK_OF_A_PIECE))
-        columns = min(pieces, panels)
-        return min(pieces // columns, blocks), columns
+        columns = max(1, min(pieces, panels))
+        return max(1, min(pieces // columns, blocks)), columns
 
     def target_width(self, target: Target) -> int:
         """The columns of a panel."""

@@ -10,12 +10,13 @@ ALIGNMENT = 64
 
 
 def live_ranges(plan: Plan) -> dict[int, tuple[int, int]]:
-    """For each temporary the first and the last kernel that touches it."""
+    """For each temporary the first and the last phase that touches it."""
     ranges: dict[int, tuple[int, int]] = {}
-    for position, kernel in enumerate(plan.kernels):
-        for buffer in kernel.buffers_read() | kernel.buffers_written():
-            if plan.buffers[buffer].kind == "temporary":
-                ranges[buffer] = (ranges.get(buffer, (position, 0))[0], position)
+    for position, phase in enumerate(plan.phases):
+        for kernel in (plan.kernels[i] for i in phase):
+            for buffer in kernel.buffers_read() | kernel.buffers_written():
+                if plan.buffers[buffer].kind == "temporary":
+                    ranges[buffer] = (ranges.get(buffer, (position, 0))[0], position)
     return ranges
 
 

@@ -73,6 +73,22 @@ class Plan:
         for node in graph:
             self._add(node)
         self.outputs = [self._output(value) for value in graph.outputs]
+        self.phases = self._phases()
+
+    def _phases(self) -> list[list[int]]:
+        """The kernels in runs that do not depend on each other: threads wait only between runs."""
+        phases: list[list[int]] = []
+        read: set[int] = set()
+        written: set[int] = set()
+        for position, kernel in enumerate(self.kernels):
+            reads, writes = kernel.buffers_read(), kernel.buffers_written()
+            if not phases or reads & written or writes & (read | written):
+                phases.append([])
+                read, written = set(), set()
+            phases[-1].append(position)
+            read |= reads
+            written |= writes
+        return phases
 
     # ---- buffers
 

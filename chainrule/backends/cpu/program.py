@@ -1,17 +1,17 @@
-"""A plan as one module of IR: its kernels, the order in which they run, and the loop over steps."""
+"""A plan as one module of IR, compiled: its kernels and the entry that runs them in order."""
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.backends.cpu.ir import Function, Register, constant
-from chainrule.backends.cpu.llvm import compile_object, load_object
+from chainrule.backends.cpu import llvm
+from chainrule.backends.cpu.cache import library
 from chainrule.backends.cpu.plan import Plan
+from chainrule.backends.cpu.runtime import entry_text
+from chainrule.backends.cpu.threads import Runner, native, step_tables
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -20,69 +20,27 @@ class Program:
     """A compiled plan."""
 
     def __init__(self, plan: Plan) -> None:
-        self._library = load_object(compile_object(module_text(plan)), ["steps"])
-        # Called through ctypes, which lets other Python threads run meanwhile.
-        self._steps: Any = ctypes.CFUNCTYPE(None, *[ctypes.c_size_t] * 6)(
-            self._library.address("steps")
-        )
+        loaded = library(module_text(plan), ["program"], native().symbols)
+        pieces = max((kernel.pieces(plan.target) for kernel in plan.kernels), default=1)
+        self._runner = Runner(loaded, pieces)
 
     def run(self, table: NDArray[np.uintp]) -> None:
         """One step with this table of pointers."""
-        self._steps(table.ctypes.data, 1, 0, 0, 0, 0)
+        self._runner.run(table.ctypes.data)
 
     def run_steps(
         self, table: NDArray[np.uintp], count: int, advances: Pairs, swaps: Pairs
     ) -> None:
-        """Many steps; see ``steps_function``."""
-        lists = [np.array(pairs, np.int64).reshape(-1, 2) for pairs in (advances, swaps)]
-        arguments = [x for pairs in lists for x in (pairs.ctypes.data, len(pairs))]
-        self._steps(table.ctypes.data, count, *arguments)
+        """Many steps: after each, some pointers move on by some bytes, and pairs change places."""
+        tables = step_tables(table, count, advances, swaps)
+        self._runner.run(tables.ctypes.data, count, tables.strides[0], len(tables))
 
 
 def module_text(plan: Plan) -> str:
-    """The whole module."""
-    kernels = kernel_functions(plan)
-    step = Function("step", [("ptr", "buffers")])
-    for function, kernel in zip(kernels, plan.kernels, strict=True):
-        for piece in range(kernel.pieces(plan.target)):
-            step.do(f"call void @{function.name}({step.arguments[0]}, i64 {piece})")
-    functions = [*kernels, step, steps_function()]
-    declarations = sorted(set().union(*(f.declarations for f in functions)))
-    return "\n".join([*(f.text() for f in functions), *declarations, ""])
-
-
-def kernel_functions(plan: Plan) -> list[Function]:
-    """One function a kernel; names come from counters."""
-    return [kernel.emit(f"k{i}", plan.target) for i, kernel in enumerate(plan.kernels)]
-
-
-def steps_function() -> Function:
-    """``steps(buffers, count, advances, number, swaps, number)``: the loop over steps.
-
-    After each step, every pointer named in ``advances`` (pairs of a place in ``buffers`` and a
-    number of bytes) moves on, and the two pointers of every pair in ``swaps`` change places.
-    """
-    arguments = [("ptr", "buffers"), ("i64", "count"), ("ptr", "advances"), ("i64", "advanced")]
-    f = Function("steps", [*arguments, ("ptr", "swaps"), ("i64", "swapped")])
-    buffers, count, advances, advanced, swaps, swapped = f.arguments
-    with f.loop(0, count):
-        f.do(f"call void @step({buffers})")
-        with f.loop(0, advanced) as loop:
-            slot, change = _pair(f, advances, loop.index)
-            place = f.at(buffers, _times(f, slot, 8))
-            f.store(f.at(f.load(place, "ptr"), change), place)
-        with f.loop(0, swapped) as loop:
-            first, second = (f.at(buffers, _times(f, x, 8)) for x in _pair(f, swaps, loop.index))
-            x, y = f.load(first, "ptr"), f.load(second, "ptr")
-            f.store(y, first)
-            f.store(x, second)
-    return f
-
-
-def _times(f: Function, x: Register, factor: int) -> Register:
-    return f.binary("mul", x, constant(factor, "i64"))
-
-
-def _pair(f: Function, table: Register, index: Register) -> tuple[Register, Register]:
-    entry = f.at(table, _times(f, index, 16))
-    return f.load(entry, "i64"), f.load(f.at(entry, 8), "i64")
+    """The whole module; names come from counters."""
+    kernels = [kernel.emit(f"k{i}", plan.target) for i, kernel in enumerate(plan.kernels)]
+    pieces = [kernel.pieces(plan.target) for kernel in plan.kernels]
+    groups = [[(f"k{i}", pieces[i]) for i in phase] for phase in plan.phases]
+    declarations = sorted(set().union(*(f.declarations for f in kernels)))
+    entry = entry_text(groups, llvm.machine().architecture)
+    return "\n".join([*(f.text() for f in kernels), *declarations, entry])
