@@ -24,7 +24,7 @@ class Config:
             Results do not depend on it.
     """
 
-    backend: str = "reference"
+    backend: str = "cpu"
     check: str = "normal"
     threads: int | None = None
 
@@ -52,7 +52,7 @@ class Config:
         object.__setattr__(self, name, value)
 
 
-config = Config(backend=os.environ.get("CHAINRULE_BACKEND", "reference"))
+config = Config(backend=os.environ.get("CHAINRULE_BACKEND", "cpu"))
 
 
 @contextlib.contextmanager
