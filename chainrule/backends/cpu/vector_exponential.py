@@ -15,6 +15,7 @@ from chainrule.backends.cpu.vector_parts import (
     at_least,
     at_most,
     bits,
+    constant_value,
     copy_sign,
     lane_by_lane,
     like,
@@ -346,13 +347,14 @@ def _signed_power(
 
 def _simple_power(f: Function, x: Register, y: Register) -> Register | None:
     """x^y for the constant exponents that need only multiplication, division or a square root."""
-    if y == like(x, 2.0):
+    exponent = constant_value(y)
+    if exponent == 2:
         return f.binary("fmul", x, x)
-    if y == like(x, 3.0):
+    if exponent == 3:
         return f.binary("fmul", x, f.binary("fmul", x, x))
-    if y == like(x, -1.0):
+    if exponent == -1:
         return f.binary("fdiv", like(x, 1.0), x)
-    if y == like(x, 0.5):
+    if exponent == 0.5:
         # -0 becomes 0, and minus infinity infinity.
         root = f.intrinsic("sqrt", f.binary("fadd", x, like(x, 0.0)))
         low = f.compare("fcmp oeq", x, like(x, -math.inf))

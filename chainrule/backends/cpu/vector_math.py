@@ -22,18 +22,18 @@ from chainrule.backends.cpu.vector_exponential import (
 )
 from chainrule.backends.cpu.vector_parts import (
     FORMATS,
-    LIBRARY_SYMBOLS,
     Emitter,
+    at_most,
     bits,
+    constant_value,
     copy_sign,
-    is_constant,
     lane_by_lane,
     like,
     magnitude,
     polynomial,
 )
 
-__all__ = ["EMITTERS", "LIBRARY_SYMBOLS", "Emitter"]
+__all__ = ["EMITTERS", "Emitter"]
 
 
 # ---- sine and cosine
@@ -87,6 +87,9 @@ def _sine_of_rest(f: Function, x: Register, n: Register, moved: Register) -> Reg
     square = f.binary("fmul", rest, rest)
     factor = polynomial(f, square, _SINE[x.scalar])
     sine = f.fma(f.binary("fmul", square, rest), factor, rest)
+    if x.scalar == "double":
+        # Rounding can lift it above 1; in float32 it does for no number at all.
+        sine = at_most(f, magnitude(f, sine), 1.0)
     # The sign is that of the rest, also where the sum above turns -0 into 0.
     form = FORMATS[x.scalar]
     width = constant(31 if x.scalar == "float" else 63, form.integer, x.lanes)
@@ -149,9 +152,10 @@ def _choice(comparison: str) -> Emitter:
     """x where the comparison with y holds, else y; NaN wins."""
 
     def emit(f: Function, x: Register, y: Register) -> Register:
-        if is_constant(x):
+        if constant_value(x) is not None:
             x, y = y, x
-        if is_constant(y) and y != like(y, math.nan):
+        known = constant_value(y)
+        if known is not None and not math.isnan(known):
             # A false comparison gives x: one instruction, NaN included.
             return f.select(f.compare(comparison, y, x), y, x)
         chosen = f.select(f.compare(comparison, x, y), x, y)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from chainrule.backends.cpu.ir import Function, Register, constant
 
 Emitter = Callable[..., Register]
-
-#: Functions of the C library that the emitted code may call; the loader must know their addresses.
-LIBRARY_SYMBOLS = ("sinf", "cosf", "fmodf", "sin", "cos", "fmod", "erf", "pow")
 
 
 class Format(NamedTuple):
@@ -43,9 +41,13 @@ def like(x: Register, value: float) -> Register:
     return constant(value, x.scalar, x.lanes)
 
 
-def is_constant(x: Register) -> bool:
-    """Whether x is a constant in the text."""
-    return not x.text.startswith("%")
+def constant_value(x: Register) -> float | None:
+    """The number that a constant stands for; None for what is computed."""
+    if x.text.startswith("%"):
+        return None
+    digits = x.text.rstrip(")").rpartition("0x")[2]
+    value: float = struct.unpack(">d", bytes.fromhex(digits))[0]
+    return value
 
 
 def polynomial(f: Function, x: Register, coefficients: Sequence[float]) -> Register:
