@@ -3,9 +3,8 @@
 Encoding, separator, quotes, the width of every line.
 
 Works on the bytes with NumPy in blocks, so a file of a gigabyte costs seconds and little memory.
-What passes here is regular
-text: UTF-8, one separator, quotes around whole fields only, the same number of fields on every
-    line.
+What passes here is regular text: UTF-8, one separator, quotes around whole fields only, the same
+number of fields on every line.
 """
 
 import codecs

@@ -61,11 +61,11 @@ OPTION_KEYS = (
 class TablePreprocessor:
     """Turns a table of numbers, categories, booleans and dates into float32 features (N, D).
 
-    Numbers, and dates as days: missing cells filled in, ``(x - mean) / deviation``, cut at plus and
-    minus 10; a 0/1 indicator where training cells were missing. Booleans: 0 and 1. Text: one-hot,
-    the rare categories pooled into one feature, missing cells a category of their own; a category
-    not seen in training counts as rare. Dropped, each with a reason: constant and empty columns,
-    identifiers, text with too many categories, nested values.
+    Numbers, and dates as days: missing cells filled in, ``(x - mean) / deviation``, cut at plus
+    and minus 10; a 0/1 indicator where training cells were missing. Booleans: 0 and 1. Text:
+    one-hot, the rare categories pooled into one feature, missing cells a category of their own; a
+    category not seen in training counts as rare. Dropped, each with a reason: constant and empty
+    columns, identifiers, text with too many categories, nested values.
 
     Args:
         impute: "mean" (default) or "median" of the training rows for missing numbers.
@@ -257,8 +257,8 @@ class TablePreprocessor:
     def transform(self, table: object) -> NDArray[np.float32]:
         """Return the float32 features (N, D) of rows.
 
-        Columns are found by name, in any order, and others are ignored; arrays and sparse matrices
-        must have the width of the training data.
+        Columns are found by name, in any order, and others are ignored; arrays and sparse
+        matrices must have the width of the training data.
 
         Raises:
             StateError: called before `fit`.

@@ -52,8 +52,8 @@ def read_table(
 ) -> Table:
     r"""Read a table from a CSV, TSV or Parquet file.
 
-    Delimited text has one line of column names; comma, semicolon, tab and bar are told apart by the
-    first lines. Missing cells are empty or one of NA, N/A, NaN, NULL, None, ? (in columns of
+    Delimited text has one line of column names; comma, semicolon, tab and bar are told apart by
+    the first lines. Missing cells are empty or one of NA, N/A, NaN, NULL, None, ? (in columns of
     numbers also ``-``, ``--`` and ``.``). Numbers with leading zeros or with commas stay text. A
     UTF-8 byte-order mark is accepted.
 

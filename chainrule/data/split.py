@@ -18,10 +18,10 @@ def split_indices(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split the row numbers 0..N-1 at random into a training and a test part.
 
-    The test part has ``round(N * test_fraction)`` rows, at least 1. With `stratify` each class gets
-    its share, rounded so that the shares add up; every class keeps a training row, so a class with
-    a single row is never tested. The order comes from the raw bits of PCG64, so a seed gives the
-    same split on every platform and NumPy version.
+    The test part has ``round(N * test_fraction)`` rows, at least 1. With `stratify` each class
+    gets its share, rounded so that the shares add up; every class keeps a training row, so a
+    class with a single row is never tested. The order comes from the raw bits of PCG64, so a seed
+    gives the same split on every platform and NumPy version.
 
     Args:
         n_rows: N, at least 2.

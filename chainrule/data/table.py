@@ -1,8 +1,8 @@
 """Tables: named columns of one kind each, as NumPy arrays with masks of missing cells.
 
-A `Table` is what every reader and every data frame becomes before preprocessing. It never changes:
-`take`, `select` and `drop` return new tables, and rows keep the number that they had in the file,
-so that an error can name the row.
+A `Table` is what every reader and every data frame becomes before preprocessing. It never
+changes: `take`, `select` and `drop` return new tables, and rows keep the number that they had in
+the file, so that an error can name the row.
 """
 
 import difflib

@@ -36,8 +36,8 @@ class TaskDecision:
 def infer_task(target: object, where: str = "target") -> TaskDecision:
     """Decide between classification and regression by the values of the target.
 
-    Text and booleans are classes. Numbers with a fraction are quantities. Whole numbers are classes
-    when there are at most 20 different ones, each on 3 rows on average, or only two; else
+    Text and booleans are classes. Numbers with a fraction are quantities. Whole numbers are
+    classes when there are at most 20 different ones, each on 3 rows on average, or only two; else
     quantities. A matrix of 0 and 1 is several labels a row.
 
     Args:
