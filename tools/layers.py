@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "formats": ("errors",),
     "training": (*_FLOOR_5, "formats"),
     "estimators": _FLOOR_6,
-    "cli": _FLOOR_7,
+    "cli": (*_FLOOR_7, "__version__"),
     "testing": _FLOOR_7,
     # The package's own __init__ re-exports the public names of every part.
     "": (*_FLOOR_7, "testing"),

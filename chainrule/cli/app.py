@@ -8,6 +8,7 @@ from typing import TextIO
 
 import click
 
+from chainrule import __version__
 from chainrule.cli.commands.demo import demo
 from chainrule.cli.commands.evaluate import evaluate
 from chainrule.cli.commands.predict import predict
@@ -32,7 +33,7 @@ EXIT_INTERRUPTED = 130
         "chainrule demo",
     ),
 )
-@click.version_option(package_name="chainrule", prog_name="chainrule")
+@click.version_option(__version__, prog_name="chainrule")
 def commands() -> None:
     """Train neural networks on tables: CSV, TSV or Parquet files with one row for each case."""
 

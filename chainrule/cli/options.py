@@ -61,6 +61,17 @@ def model_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("model", type=click.Path())(function)
 
 
+def encoding_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option --encoding, for tables from older programs."""
+    return click.option(
+        "--encoding",
+        default="utf-8",
+        show_default=True,
+        metavar="NAME",
+        help="How DATA spells letters, such as windows-1252.",
+    )(function)
+
+
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """The option --json: one JSON object as the last line, for programs."""
     help_text = "End with one JSON object on the last line."

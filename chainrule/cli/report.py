@@ -16,7 +16,7 @@ from rich.text import Text
 from chainrule.cli.scores import Estimator, Scores
 from chainrule.cli.tables import Examples
 from chainrule.cli.text import count, name_list, printable
-from chainrule.data import ClassEncoder
+from chainrule.data import ClassEncoder, UsedColumn
 from chainrule.estimators import NetworkClassifier
 
 #: A confusion matrix of more classes than this is told as its most frequent mistakes.
@@ -71,11 +71,10 @@ def column_facts(estimator: Estimator) -> list[tuple[str, str]]:
     if len(found.used) <= MAX_COLUMNS_ONE_BY_ONE:
         used = [(item.column, item.how) for item in found.used]
     else:
-        used = _grouped([(item.kind, item.column) for item in found.used], "column")
+        used = _grouped([(_short(item), item.column) for item in found.used])
     dropped = [(item.column, item.reason) for item in found.dropped]
     if len(dropped) > MAX_COLUMNS_ONE_BY_ONE:
-        dropped = _grouped([(item.reason, item.column) for item in found.dropped], "column")
-        dropped = [(columns, reason) for reason, columns in dropped]
+        dropped = _grouped([(item.reason, item.column) for item in found.dropped])
     total = len(found.used) + len(found.dropped)
     facts = [("Columns", f"{len(found.used)} of {total} used, {count(_width(estimator), 'input')}")]
     facts += [("", f"{column}: {how}") for column, how in used]
@@ -95,14 +94,18 @@ def column_json(estimator: Estimator) -> dict[str, Any] | None:
     }
 
 
-def _grouped(pairs: Sequence[tuple[str, str]], noun: str) -> list[tuple[str, str]]:
-    """Each first member once, with all its second ones: ``("number", "64 columns: a, b, ...")``."""
+def _short(item: UsedColumn) -> str:
+    """What was done with a column, without its own figures."""
+    filled = " with missing cells, filled in and marked" if "missing" in item.how else ""
+    return f"{item.kind} columns{filled}"
+
+
+def _grouped(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each first member once, counted, with all its second ones: ``("text (9)", "a, b, ...")``."""
     groups: dict[str, list[str]] = {}
     for key, name in pairs:
         groups.setdefault(key, []).append(name)
-    return [
-        (key, f"{count(len(names), noun)}: {name_list(names)}") for key, names in groups.items()
-    ]
+    return [(f"{key} ({len(names):,})", name_list(names)) for key, names in groups.items()]
 
 
 def network_fact(estimator: Estimator) -> str:
@@ -177,7 +180,7 @@ def print_confusion(out: Console, classes: Sequence[str], matrix: NDArray[Any]) 
 
 def print_json(result: Mapping[str, Any]) -> None:
     """Print one JSON object on one line; numbers that JSON lacks become null."""
-    click.echo(json.dumps(_json_value(result), ensure_ascii=False, allow_nan=False))
+    click.echo(json.dumps(_json_value(result), allow_nan=False))
 
 
 def _json_value(value: Any) -> Any:

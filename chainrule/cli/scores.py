@@ -87,7 +87,7 @@ def score_numbers(
     """Score predicted numbers; the baseline always answers with the mean of the training rows.
 
     ``r2 = 1 - sum((y - p)^2) / sum((y - mean(y))^2)`` and ``mae = mean(|y - p|)``; the loss is the
-    mean squared error of the standardized target, the number that training makes small.
+    mean squared error of the standardised target, the number that training makes small.
 
     Args:
         scaler: the scale of the target in the training rows.

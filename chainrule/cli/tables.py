@@ -37,12 +37,13 @@ class Examples:
         return self.inputs.take(rows), self.target.take(rows)
 
 
-def read_examples(data: str, target: str, ignore: Collection[str] = ()) -> Examples:
+def read_examples(data: str, target: str, encoding: str, ignore: Collection[str] = ()) -> Examples:
     """Read a table with its target column.
 
     Args:
         data: the path of a CSV, TSV or Parquet file.
         target: the name of the target column.
+        encoding: how delimited text spells letters.
         ignore: the names of columns not to learn from; default none.
 
     Raises:
@@ -50,7 +51,7 @@ def read_examples(data: str, target: str, ignore: Collection[str] = ()) -> Examp
         ArgumentError: the target is among the columns to ignore.
         DataError: no such column, or no row with a target.
     """
-    table = read_table(data)
+    table = read_table(data, encoding=encoding)
     column = table.column(target)
     if target in ignore:
         raise ArgumentError("--ignore", "this is the target column", got=repr(target))

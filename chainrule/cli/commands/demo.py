@@ -8,10 +8,12 @@ from rich.text import Text
 
 from chainrule.cli.options import json_option
 from chainrule.cli.report import console, print_json
+from chainrule.cli.text import count
 from chainrule.training.demo import demonstrate
 
 BAR_WIDTH = 40
-LINES = 10
+SHOWN = {digit * 10**power for power in range(8) for digit in (1, 2, 5)}
+"""The epochs that get a line: the loss falls fast at first."""
 
 
 @click.command()
@@ -26,20 +28,19 @@ def demo(epochs: int, seed: int, as_json: bool) -> None:
     program of examples/simple_nn.py.
     """
     out = console()
-    out.print("1000 rows of 10 random numbers; Dense(10, relu), Dense(1); mean squared error; Adam")
+    out.print("1000 random rows of 10 numbers; Dense(10, relu), Dense(1); Adam; full batches")
     start = time.perf_counter()
-    every = max(1, epochs // LINES)
     first = 0.0
 
     def show(epoch: int, loss: float) -> None:
         nonlocal first
         first = first or loss
-        if epoch % every == 0 or epoch == epochs - 1:
+        if (epoch + 1) in SHOWN or epoch + 1 == epochs:
             _print_line(out, epoch + 1, loss, first)
 
     result = demonstrate(epochs=epochs, seed=seed, report=show)
     seconds = time.perf_counter() - start
-    out.print(f"The same with fit: loss {result.with_fit[-1]:.4f} after {epochs} epochs.")
+    out.print(f"The same with fit: loss {result.with_fit[-1]:.4f} after {count(epochs, 'epoch')}.")
     out.print(f"Both runs took {seconds:.1f} s.")
     if as_json:
         print_json(
@@ -54,5 +55,6 @@ def demo(epochs: int, seed: int, as_json: bool) -> None:
 
 
 def _print_line(out: Console, epoch: int, loss: float, first: float) -> None:
-    bar = "█" * max(1, min(BAR_WIDTH, round(BAR_WIDTH * loss / first)))
+    mark = "#" if out.options.ascii_only else "█"
+    bar = mark * max(1, min(BAR_WIDTH, round(BAR_WIDTH * loss / first)))
     out.print(Text(f"epoch {epoch:5d}  loss {loss:.4f}  ").append(bar, style="cyan"))

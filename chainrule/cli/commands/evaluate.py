@@ -5,7 +5,13 @@ import time
 import click
 
 from chainrule.cli import report
-from chainrule.cli.options import data_argument, examples, json_option, model_argument
+from chainrule.cli.options import (
+    data_argument,
+    encoding_option,
+    examples,
+    json_option,
+    model_argument,
+)
 from chainrule.cli.scores import Estimator, score
 from chainrule.cli.tables import read_examples
 from chainrule.errors import ArgumentError
@@ -18,8 +24,9 @@ from chainrule.estimators import NetworkClassifier, load
 @click.option(
     "--target", metavar="COLUMN", help="The column with the answers.  [default: as in training]"
 )
+@encoding_option
 @json_option
-def evaluate(model: str, data: str, target: str | None, as_json: bool) -> None:
+def evaluate(model: str, data: str, target: str | None, encoding: str, as_json: bool) -> None:
     """Score MODEL on the table DATA, which must hold the target column.
 
     The scores stand beside those of a baseline that ignores the inputs: the most frequent class, or
@@ -27,7 +34,7 @@ def evaluate(model: str, data: str, target: str | None, as_json: bool) -> None:
     """
     start = time.perf_counter()
     estimator = load(model)
-    table = read_examples(data, _target_of(estimator, target))
+    table = read_examples(data, _target_of(estimator, target), encoding)
     scores = score(estimator, table.inputs, table.target)
     seconds = time.perf_counter() - start
     out = report.console()

@@ -1,6 +1,7 @@
 """``chainrule train``: from a table to a model file."""
 
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from chainrule.cli import report
 from chainrule.cli.options import (
     data_argument,
+    encoding_option,
     examples,
     hidden_sizes,
     json_option,
@@ -20,7 +22,15 @@ from chainrule.cli.options import (
 from chainrule.cli.scores import Estimator, Scores, score
 from chainrule.cli.tables import Examples, read_examples
 from chainrule.cli.text import count, printable
-from chainrule.data import TaskDecision, infer_task, split_indices
+from chainrule.data import (
+    ClassEncoder,
+    Column,
+    RegressionScaler,
+    Table,
+    TaskDecision,
+    infer_task,
+    split_indices,
+)
 from chainrule.errors import DataError, FileAccessError, FileFormatError
 from chainrule.estimators import NetworkClassifier, NetworkRegressor
 from chainrule.formats import check_writable, read_model_file
@@ -110,10 +120,12 @@ class Run:
     metavar="N",
     help="The same seed gives the same model.",
 )
+@encoding_option
 @json_option
 def train(
     data: str,
     target: str,
+    encoding: str,
     out: str | None,
     task: Task | None,
     ignore: tuple[str, ...],
@@ -124,7 +136,7 @@ def train(
 ) -> None:
     """Train a network on the table DATA (CSV, TSV or Parquet) and write it to a model file.
 
-    Numbers are standardized, categories become one input for each value, missing cells are filled
+    Numbers are standardised, categories become one input for each value, missing cells are filled
     in and marked. Part of the rows is held out to test the model, the classes in proportion;
     training stops when the loss on another part no longer falls, and the best weights are put back.
     Ctrl-C stops early and keeps the model.
@@ -132,12 +144,11 @@ def train(
     start = time.perf_counter()
     path = out or f"{Path(data).stem}.safetensors"
     check_output(path)
-    table = read_examples(data, target, ignore)
-    decision = _decide(table, task)
+    table = read_examples(data, target, encoding, ignore)
+    decision = _decide(table.target, task)
     train_rows, test_rows = _split(table, decision.task, test_fraction, seed)
     estimator = _make_estimator(decision.task, seed, settings)
-    estimator.fit(*table.take(train_rows))
-    _require_finite(estimator)
+    _fit(estimator, *table.take(train_rows))
     estimator.save(path)
     scores = score(estimator, *table.take(test_rows)) if len(test_rows) else None
     seconds = time.perf_counter() - start
@@ -168,10 +179,15 @@ def check_output(path: str) -> None:
         ) from None
 
 
-def _decide(table: Examples, task: Task | None) -> TaskDecision:
-    if task is None:
-        return infer_task(table.target, f"target {table.target.name!r}")
-    return TaskDecision(task, False, "as asked for")
+def _decide(target: Column, task: Task | None) -> TaskDecision:
+    """The task, after a check that the target can be learned that way."""
+    where = f"target {target.name!r}"
+    decision = infer_task(target, where)
+    if task is not None:
+        decision = TaskDecision(task, False, "as asked for")
+    encoder = ClassEncoder() if decision.task == "classification" else RegressionScaler()
+    encoder.fit(target, where)
+    return decision
 
 
 def _split(
@@ -181,7 +197,16 @@ def _split(
     if test_fraction == 0:
         return np.arange(len(table)), np.arange(0)
     labels = table.target.values if task == "classification" else None
-    return split_indices(len(table), test_fraction, seed=seed, stratify=labels)
+    try:
+        return split_indices(len(table), test_fraction, seed=seed, stratify=labels)
+    except DataError as error:
+        raise DataError(
+            table.inputs.source,
+            error.what,
+            got=error.got,
+            expected=error.expected,
+            fix="give more rows, or learn from all of them with --test-fraction 0",
+        ) from None
 
 
 def _make_estimator(task: str, seed: int, settings: dict[str, Any]) -> Estimator:
@@ -190,13 +215,17 @@ def _make_estimator(task: str, seed: int, settings: dict[str, Any]) -> Estimator
     return kind(random_state=seed, verbose="auto", **given)
 
 
-def _require_finite(estimator: Estimator) -> None:
-    history = estimator.history_
-    if history is not None and history.stopped_by == "not_finite":
+def _fit(estimator: Estimator, inputs: Table, target: Column) -> None:
+    """Train; a run that ended in numbers that are not finite is a mistake, not a model."""
+    with warnings.catch_warnings():
+        # Said once, below or in the report, as the reason why the training stopped.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        estimator.fit(inputs, target)
+    if not all(np.isfinite(weights).all() for weights in estimator.model_.get_weights()):
         raise DataError(
             "train",
-            "the training broke down, and no model was written",
-            got=history.stopped,
+            "the weights grew beyond all bounds, so no model was written",
+            got=f"{estimator.n_iter_} epochs of finite losses",
             fix="use a smaller --learning-rate",
         )
 
