@@ -7,6 +7,7 @@ eagerly and compile with the training step, and a changed ``learning_rate`` need
 compilation.
 """
 
+import functools
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ from chainrule.errors import (
 from chainrule.optimizers import arguments, clipping, schedules
 from chainrule.optimizers.arguments import OPTION_NAMES, Options, accepts_aliases
 from chainrule.optimizers.schedules import Schedule
-from chainrule.tensor import Tensor, Variable, functions, tensor
-from chainrule.tensor.state import paused_tapes
+from chainrule.tensor import Tensor, Variable, functions, jit, tensor
+from chainrule.tensor.jit import Jitted
+from chainrule.tensor.state import STATE, paused_tapes
 
 # Slots that do not belong to the rule.
 KEPT_BY_BASE = frozenset({"accumulated", "average"})
@@ -318,7 +320,24 @@ class Optimizer:
             self.build(variables)
         self._refuse_unknown(variables)
         with paused_tapes():
-            self._apply(gradients, variables)
+            if STATE.trace is not None:
+                self._apply(gradients, variables)
+                return
+            # One compiled program instead of a dozen operations a variable.
+            key = tuple((id(v), id(v.constraint)) for v in variables)
+            if key not in self._programs:
+                self._programs[key] = jit(functools.partial(self._apply, variables=variables))
+            self._programs[key](gradients)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # A changed setting is a constant of another program; the learning rate is a variable.
+        if not name.startswith("_") and name != "learning_rate":
+            self._programs: dict[tuple[tuple[int, int], ...], Jitted] = {}
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies compile for themselves.
+        return {**self.__dict__, "_programs": {}}
 
     def _apply(self, gradients: list[Tensor], variables: list[Variable]) -> None:
         gradients, ready = self._accumulated(gradients, variables)
