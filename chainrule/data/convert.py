@@ -14,7 +14,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.table import Column, Kind, MatrixTable, Table, join_some, position_names
+from chainrule.data.table import (
+    Column,
+    Kind,
+    MatrixTable,
+    RowNumbers,
+    Table,
+    join_some,
+    position_names,
+)
 from chainrule.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 NUMBER_KINDS = "iuf"
@@ -374,7 +382,7 @@ def table_from_data_frame(data: object, source: str, *, first_row: int = 0) -> T
     """Make a table of a data frame that stands for a file."""
     frame = _as_frame(data, source)
     table = _table_from_frame(frame, source)
-    return Table(table.columns, source=source, first_row=first_row)
+    return Table(table.columns, source=source, rows=RowNumbers(first=first_row))
 
 
 def _column_from_series(series: Any, name: str, where: str) -> Column:

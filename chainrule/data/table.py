@@ -7,7 +7,7 @@ the file, so that an error can name the row.
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, overload
 
 import numpy as np
@@ -38,6 +38,38 @@ class SparseMatrix(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class RowNumbers:
+    """The number of each row in its source, kept through `take`, so that an error can name it.
+
+    Args:
+        numbers: (N,) counted from 0; None for 0, 1, 2, ....
+        first: how the source counts: 0 for arrays and data frames, 1 for the data rows of files.
+
+    Example:
+        >>> RowNumbers(first=1).take(np.array([7, 3])).name(0)
+        'data row 8'
+    """
+
+    numbers: NDArray[np.int64] | None = None
+    first: int = 0
+
+    def take(self, index: NDArray[np.intp]) -> "RowNumbers":
+        """Return the numbers of the given rows."""
+        taken = index.astype(np.int64) if self.numbers is None else self.numbers[index]
+        return RowNumbers(taken, self.first)
+
+    def name(self, row: int) -> str:
+        """Return how to call a row: ``row 4``, in a file ``data row 5``."""
+        number = row if self.numbers is None else int(self.numbers[row])
+        return f"{'data row' if self.first else 'row'} {number + self.first}"
+
+    def listed(self, rows: NDArray[np.intp]) -> str:
+        """Return the names of the first few of many rows."""
+        names = [self.name(int(row)) for row in rows[:NAMED_AT_MOST]]
+        return join_some(names, len(rows))
+
+
+@dataclass(frozen=True, eq=False)
 class Column:
     """One named column: values of one kind and a mask of missing cells.
 
@@ -48,6 +80,7 @@ class Column:
         missing: (N,) booleans, True where the cell holds nothing; what `values` holds there has no
             meaning.
         note: what an unsupported column holds, for the report.
+        rows: the number of each row in its source.
 
     Example:
         >>> column = Column("age", "number", np.array([31.0, np.nan]), np.array([False, True]))
@@ -60,6 +93,7 @@ class Column:
     values: NDArray[Any]
     missing: NDArray[np.bool_]
     note: str = ""
+    rows: RowNumbers = field(default_factory=RowNumbers)
 
     def __post_init__(self) -> None:
         """Check the two arrays against each other and freeze them."""
@@ -77,10 +111,10 @@ class Column:
                 got=f"shapes {self.values.shape} and {self.missing.shape}",
                 expected="the same shape (N,)",
             )
-        for field in ("values", "missing"):
-            frozen = getattr(self, field).view()
+        for name in ("values", "missing"):
+            frozen = getattr(self, name).view()
             frozen.flags.writeable = False
-            object.__setattr__(self, field, frozen)
+            object.__setattr__(self, name, frozen)
 
     def __len__(self) -> int:
         """Return the number of cells."""
@@ -93,11 +127,13 @@ class Column:
 
     def take(self, rows: NDArray[np.intp]) -> "Column":
         """Return the column of the given rows, in the given order."""
-        return Column(self.name, self.kind, self.values[rows], self.missing[rows], self.note)
+        return replace(
+            self, values=self.values[rows], missing=self.missing[rows], rows=self.rows.take(rows)
+        )
 
     def renamed(self, name: str) -> "Column":
         """Return the same column under another name."""
-        return Column(name, self.kind, self.values, self.missing, self.note)
+        return replace(self, name=name)
 
     def to_float(self, rows: slice = slice(None)) -> NDArray[np.float64]:
         """Return (N,) float64: numbers, 0/1, or days since 1970; NaN where missing."""
@@ -115,8 +151,7 @@ class Table:
     Args:
         columns: the columns; names must differ.
         source: what to call the table in errors (a file name, or "table").
-        row_numbers: (N,) the number of each row in its source; default 0, 1, 2, ....
-        first_row: 0 for arrays and data frames, 1 for files (data rows are counted from 1).
+        rows: the number of each row in its source.
         positional: True when the names were made up and only positions mean something (arrays).
 
     Example:
@@ -133,14 +168,12 @@ class Table:
         columns: Iterable[Column],
         *,
         source: str = "table",
-        row_numbers: NDArray[np.int64] | None = None,
-        first_row: int = 0,
+        rows: RowNumbers | None = None,
         positional: bool = False,
     ) -> None:
         self._columns: dict[str, Column] = {}
         self.source = source
-        self.first_row = first_row
-        self.row_numbers = row_numbers
+        self.rows = rows or RowNumbers()
         self.positional = positional
         for column in columns:
             if column.name in self._columns:
@@ -218,7 +251,7 @@ class Table:
         """
         if name not in self:
             raise self._missing_column(name)
-        return self._columns[name]
+        return replace(self._columns[name], rows=self.rows)
 
     def take(self, rows: ArrayLike) -> "Table":
         """Return the table of the given rows, in the given order."""
@@ -226,8 +259,7 @@ class Table:
         return Table(
             (column.take(index) for column in self._columns.values()),
             source=self.source,
-            row_numbers=self._numbers_of(index),
-            first_row=self.first_row,
+            rows=self.rows.take(index),
             positional=self.positional,
         )
 
@@ -236,8 +268,7 @@ class Table:
         return Table(
             (self.column(name) for name in names),
             source=self.source,
-            row_numbers=self.row_numbers,
-            first_row=self.first_row,
+            rows=self.rows,
         )
 
     def drop(self, names: Iterable[str]) -> "Table":
@@ -274,12 +305,7 @@ class Table:
 
     def row_name(self, row: int) -> str:
         """Return how to call a row in a message: ``row 4``, in a file ``data row 5``."""
-        number = row if self.row_numbers is None else int(self.row_numbers[row])
-        return f"{'data row' if self.first_row else 'row'} {number + self.first_row}"
-
-    def rows_named(self, rows: NDArray[np.intp]) -> str:
-        """Return the names of the first few of many rows."""
-        return join_some([self.row_name(int(row)) for row in rows[:NAMED_AT_MOST]], len(rows))
+        return self.rows.name(row)
 
     def blocks(self) -> Iterator[slice]:
         """Iterate over slices of rows small enough to work on at once."""
@@ -300,9 +326,6 @@ class Table:
                 expected=f"one axis, 0 to {self.n_rows - 1}",
             )
         return index
-
-    def _numbers_of(self, index: NDArray[np.intp]) -> NDArray[np.int64]:
-        return index.astype(np.int64) if self.row_numbers is None else self.row_numbers[index]
 
     def _missing_column(self, name: object) -> DataError:
         near = difflib.get_close_matches(str(name), self.names, n=1, cutoff=0.5)
@@ -325,7 +348,7 @@ class MatrixTable(Table):
         matrix: (N, D) numbers or booleans.
         names: column names; default x0, x1, ....
         source: what to call the table in errors.
-        row_numbers: (N,) the number of each row in its source.
+        rows: the number of each row in its source.
     """
 
     def __init__(
@@ -334,9 +357,9 @@ class MatrixTable(Table):
         *,
         names: Sequence[str] | None = None,
         source: str = "table",
-        row_numbers: NDArray[np.int64] | None = None,
+        rows: RowNumbers | None = None,
     ) -> None:
-        super().__init__((), source=source, row_numbers=row_numbers, positional=names is None)
+        super().__init__((), source=source, rows=rows, positional=names is None)
         self.matrix = matrix
         width = matrix.shape[1]
         self._names = position_names(width) if names is None else list(names)
@@ -399,7 +422,7 @@ class MatrixTable(Table):
             self.matrix[index],
             names=None if self.positional else self._names,
             source=self.source,
-            row_numbers=self._numbers_of(index),
+            rows=self.rows.take(index),
         )
 
     def select(self, names: Sequence[str]) -> "MatrixTable":
@@ -408,9 +431,7 @@ class MatrixTable(Table):
             if name not in self:
                 raise self._missing_column(name)
         chosen = [self._positions[name] for name in names]
-        return MatrixTable(
-            self.matrix[:, chosen], names=names, source=self.source, row_numbers=self.row_numbers
-        )
+        return MatrixTable(self.matrix[:, chosen], names=names, source=self.source, rows=self.rows)
 
     def dense(self, rows: slice) -> NDArray[Any]:
         """Return the rows as an ordinary matrix (a view where the matrix is dense)."""
@@ -421,7 +442,7 @@ class MatrixTable(Table):
     def _make(self, name: str, values: NDArray[Any]) -> Column:
         kind: Kind = "boolean" if values.dtype == np.bool_ else "number"
         missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), np.bool_)
-        return Column(name, kind, values, missing)
+        return Column(name, kind, values, missing, rows=self.rows)
 
 
 def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:

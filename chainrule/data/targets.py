@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from chainrule.data.checks import StoredConfig
 from chainrule.data.convert import as_table, column_from_values
-from chainrule.data.table import Column, join_some
+from chainrule.data.table import Column, RowNumbers, Table, join_some
 from chainrule.errors import DataError, ShapeError
 
 MAX_CLASSES = 100_000
 MAX_INTEGER_CLASSES = 20
 MIN_ROWS_PER_INTEGER_CLASS = 3
-NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def _width(target: object) -> int:
 def _matrix(target: object, where: str) -> NDArray[np.float64]:
     """Return a target with two axes as finite float64 numbers (N, K)."""
     if isinstance(target, Sequence) and len(target) and isinstance(target[0], Column):
-        target = {column.name: column for column in target}
+        target = Table(target, source=where, rows=_rows_of(target))
     table = as_table(target, where=where, numbers_only=True, missing="refuse")
     matrix = np.stack([column.to_float() for column in table], axis=1)
     bad = np.argwhere(~np.isfinite(matrix))
@@ -139,6 +138,16 @@ def _matrix(target: object, where: str) -> NDArray[np.float64]:
     return matrix
 
 
+def _rows_of(target: object) -> RowNumbers:
+    """Return the row numbers of a target that is a table or several columns of one."""
+    if isinstance(target, Table):
+        return target.rows
+    if isinstance(target, Sequence) and len(target) and isinstance(target[0], Column):
+        rows: RowNumbers = target[0].rows
+        return rows
+    return RowNumbers()
+
+
 def refuse_missing(column: Column, where: str) -> None:
     """Raise a DataError that names the rows whose target is missing or infinite."""
     rows = np.flatnonzero(column.missing)
@@ -147,11 +156,10 @@ def refuse_missing(column: Column, where: str) -> None:
         rows = np.flatnonzero(~np.isfinite(column.values))
         what, expected = "the target is infinite (inf) in", "finite numbers"
     if len(rows):
-        listed = join_some([str(row) for row in rows[:NAMED_AT_MOST]], len(rows))
         raise DataError(
             where,
             f"{what} {len(rows)} of {len(column)} rows",
-            got=f"row{'s' if len(rows) > 1 else ''} {listed} (counted from 0)",
+            got=column.rows.listed(rows),
             expected=expected,
             fix="remove these rows or fill the target in",
         )
@@ -233,7 +241,7 @@ class ClassEncoder:
                 where,
                 f"a class that was not in the training data, in {len(unknown)} of "
                 f"{len(column)} rows",
-                got=f"{str(labels[unknown[0]])!r} in row {unknown[0]} (counted from 0)",
+                got=f"{str(labels[unknown[0]])!r} in {column.rows.name(int(unknown[0]))}",
                 expected=f"one of {join_some(shown, self.n_classes)}",
                 fix="remove these rows, or train again with them",
             )
@@ -321,7 +329,7 @@ def _refuse_fractions(column: Column, where: str) -> None:
             raise DataError(
                 where,
                 "Unknown label type: continuous numbers cannot be classes",
-                got=f"{column.values[rows[0]]} in row {rows[0]} (counted from 0)",
+                got=f"{column.values[rows[0]]} in {column.rows.name(int(rows[0]))}",
                 expected="whole numbers, text, or true and false",
                 fix="use regression for a quantity, or turn the labels into text",
             )
@@ -368,7 +376,7 @@ class MultiLabelEncoder:
             row, position = (int(index) for index in bad[0])
             raise DataError(
                 where,
-                f"a label that is neither 0 nor 1, in row {row} (counted from 0), "
+                f"a label that is neither 0 nor 1, in {_rows_of(Y).name(row)}, "
                 f"label {self.names[position]!r}",
                 got=matrix[row, position],
                 expected="0 or 1",
@@ -504,7 +512,7 @@ class RegressionScaler:
             row = int(np.argmin(column.missing))
             raise DataError(
                 where,
-                f"the target is text, in row {row} (counted from 0)",
+                f"the target is text, in {column.rows.name(row)}",
                 got=repr(column.values[row])[:60],
                 expected="numbers",
                 fix="use classification for text, or correct the cells that are not numbers",

@@ -307,7 +307,7 @@ CALLS: list[tuple[str, type[ChainruleError], str, Callable[[], object]]] = [
     (
         "missing labels",
         DataError,
-        r"target is missing \(NaN\) in 2 of 4 rows: got rows 1, 3",
+        r"target is missing \(NaN\) in 2 of 4 rows: got row 1, row 3",
         lambda: ClassEncoder().fit(["a", None, "b", None]),
     ),
     (
@@ -395,3 +395,38 @@ def test_rows_of_a_file_keep_their_numbers_through_a_split(tmp_path: Path) -> No
     table = read_table(path).take([10, 3, 4])
     with pytest.raises(DataError, match=r"\[t.csv\] an infinite value.*'size', data row 11"):
         TablePreprocessor().fit(table)
+
+
+def test_a_reader_that_sees_other_lines_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(GOOD)
+    whole = pl.read_csv
+    monkeypatch.setattr(pl, "read_csv", lambda *a, **k: whole(*a, **k).head(3))
+    with pytest.raises(FileFormatError, match="do not form a table: got 3 rows.*expected 20 rows"):
+        read_table(path)
+
+
+def test_what_native_code_says_is_shown_only_where_nothing_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.parquet"
+    path.write_bytes(_parquet(a=[1, 2]))
+    whole = pl.read_parquet
+
+    def warn(*arguments: object) -> object:
+        os.write(2, b"a warning\n")
+        return whole(*arguments)  # type: ignore[arg-type]
+
+    def panic(*_: object) -> None:
+        os.write(2, b"thread panicked\n")
+        raise pl.exceptions.PanicException("index out of bounds")
+
+    monkeypatch.setattr(pl, "read_parquet", warn)
+    assert read_table(path).shape == (2, 1)
+    assert capfd.readouterr().err == "a warning\n"
+    monkeypatch.setattr(pl, "read_parquet", panic)
+    with pytest.raises(FileFormatError, match="Parquet file is damaged: got index out of bounds"):
+        read_table(path)
+    assert capfd.readouterr().err == ""

@@ -118,7 +118,7 @@ def test_missing_labels_of_a_file_are_named(tmp_path: Any) -> None:
     path = tmp_path / "t.csv"
     path.write_text("x,y\n1,a\n2,\n3,b\n")
     with pytest.raises(
-        DataError, match=r"\[y\] the target is missing .* in 1 of 3 rows: got row 1"
+        DataError, match=r"\[y\] the target is missing .* in 1 of 3 rows: got data row 2"
     ):
         ClassEncoder().fit(read_table(path)["y"], "y")
 
