@@ -25,8 +25,8 @@ from string import Template
 # What a job is, eight bytes each: written by who calls ``chainrule_alone`` or
 # ``chainrule_together``. The last two are answers. Times are in ticks of ``chainrule_clock``.
 JOB = (
-    "entry", "buffers", "threads", "steps", "stride", "budget", "slack", "step_ticks",
-    "done", "elapsed",
+    "entry", "buffers", "threads", "steps", "stride", "rows", "first", "budget", "slack",
+    "step_ticks", "done", "elapsed",
 )  # fmt: skip
 FUNCTIONS = (
     "chainrule_clock", "chainrule_share", "chainrule_barrier", "chainrule_next", "chainrule_tick",
@@ -52,10 +52,11 @@ define internal void @pause() nounwind {
 }
 """,
     "aarch64": """
-declare i64 @llvm.readsteadycounter()
+declare i64 @llvm.read_volatile_register.i64(metadata)
+!0 = !{!"CNTVCT_EL0"}
 declare void @llvm.aarch64.isb(i32)
 define i64 @chainrule_clock() nounwind {
-  %now = call i64 @llvm.readsteadycounter()
+  %now = call i64 @llvm.read_volatile_register.i64(metadata !0)
   ret i64 %now
 }
 define internal void @pause() nounwind {
@@ -259,15 +260,15 @@ entry:
 decide:
   %steps.at = getelementptr i8, ptr %control, i64 536
   %steps = load i64, ptr %steps.at, align 8
-  %budget.at = getelementptr i8, ptr %control, i64 552
+  %budget.at = getelementptr i8, ptr %control, i64 568
   %budget = load i64, ptr %budget.at, align 8
-  %slack.at = getelementptr i8, ptr %control, i64 560
+  %slack.at = getelementptr i8, ptr %control, i64 576
   %slack = load i64, ptr %slack.at, align 8
-  %each.at = getelementptr i8, ptr %control, i64 568
+  %each.at = getelementptr i8, ptr %control, i64 584
   %each = load i64, ptr %each.at, align 8
-  %start.at = getelementptr i8, ptr %control, i64 592
+  %start.at = getelementptr i8, ptr %control, i64 600
   %start = load i64, ptr %start.at, align 8
-  %done.at = getelementptr i8, ptr %control, i64 576
+  %done.at = getelementptr i8, ptr %control, i64 592
   store i64 %taken, ptr %done.at, align 8
   %now = call i64 @chainrule_clock()
   %elapsed = sub i64 %now, %start
@@ -294,7 +295,7 @@ entry:
   %first = icmp eq i64 %thread, 0
   br i1 %first, label %measure, label %done
 measure:
-  %last.at = getelementptr i8, ptr %control, i64 600
+  %last.at = getelementptr i8, ptr %control, i64 608
   %last = load i64, ptr %last.at, align 8
   %now = call i64 @chainrule_clock()
   %passed = sub i64 %now, %last
@@ -311,26 +312,26 @@ done:
 
 _LAUNCH = """
 define internal void @begin(ptr %control, ptr %job) nounwind {
-  %order = load <8 x i64>, ptr %job, align 8
+  %order = load <10 x i64>, ptr %job, align 8
   %place = getelementptr i8, ptr %control, i64 512
-  store <8 x i64> %order, ptr %place, align 8
+  store <10 x i64> %order, ptr %place, align 8
   %now = call i64 @chainrule_clock()
-  %start = getelementptr i8, ptr %control, i64 592
+  %start = getelementptr i8, ptr %control, i64 600
   store i64 %now, ptr %start, align 8
-  %last = getelementptr i8, ptr %control, i64 600
+  %last = getelementptr i8, ptr %control, i64 608
   store i64 %now, ptr %last, align 8
   ret void
 }
 define internal void @finish(ptr %control, ptr %job) nounwind {
-  %done.at = getelementptr i8, ptr %control, i64 576
+  %done.at = getelementptr i8, ptr %control, i64 592
   %done = load i64, ptr %done.at, align 8
-  %start.at = getelementptr i8, ptr %control, i64 592
+  %start.at = getelementptr i8, ptr %control, i64 600
   %start = load i64, ptr %start.at, align 8
   %now = call i64 @chainrule_clock()
   %elapsed = sub i64 %now, %start
-  %done.to = getelementptr i8, ptr %job, i64 64
+  %done.to = getelementptr i8, ptr %job, i64 80
   store i64 %done, ptr %done.to, align 8
-  %elapsed.to = getelementptr i8, ptr %job, i64 72
+  %elapsed.to = getelementptr i8, ptr %job, i64 88
   store i64 %elapsed, ptr %elapsed.to, align 8
   ret void
 }
@@ -354,8 +355,9 @@ define void @chainrule_alone(ptr %job) nounwind {
 ; One step on this thread.
 define void @chainrule_once(ptr %entry, ptr %buffers) nounwind {
   %control = alloca [640 x i8], align 128
-  %job = alloca [8 x i64], align 8
-  store <8 x i64> <i64 0, i64 0, i64 1, i64 1, i64 0, i64 0, i64 0, i64 0>, ptr %job, align 8
+  %job = alloca [10 x i64], align 8
+  store <10 x i64> <i64 0, i64 0, i64 1, i64 1, i64 0, i64 1, i64 0, i64 0, i64 0, i64 0>,
+      ptr %job, align 8
   call void @begin(ptr %control, ptr %job)
   call void %entry(ptr %buffers, i64 0, i64 1, ptr %control)
   ret void
@@ -528,8 +530,8 @@ def entry_text(
     It is ``void @program(ptr buffers, i64 thread, i64 threads, ptr control)``. In each step it
     calls its part of the pieces of every kernel, with a barrier between groups (none between two
     groups of single pieces: thread 0 has them all) and one at the end of the step. Kernels are
-    ``void @kernel(ptr buffers, i64 piece)``; the buffers of step s begin ``s * stride`` bytes
-    further on.
+    ``void @kernel(ptr buffers, i64 piece)``. A job has a number of tables of buffers, ``stride``
+    bytes apart: step s uses the one numbered ``(first + s) % rows``.
 
     Args:
         groups: kernels and their numbers of pieces; those of a group do not wait for each other.
@@ -559,13 +561,24 @@ define void @{name}(ptr %buffers, i64 %thread, i64 %threads, ptr %control) nounw
 entry:{_SET_MODE[architecture]}
   %stride.at = getelementptr i8, ptr %control, i64 544
   %stride = load i64, ptr %stride.at, align 8
+  %rows.at = getelementptr i8, ptr %control, i64 552
+  %rows = load i64, ptr %rows.at, align 8
+  %first.at = getelementptr i8, ptr %control, i64 560
+  %first = load i64, ptr %first.at, align 8
+  %offset = mul i64 %first, %stride
+  %b.first = getelementptr i8, ptr %buffers, i64 %offset
   br label %step
 step:
   %s = phi i64 [ 0, %entry ], [ %s.next, %step ]
-  %b = phi ptr [ %buffers, %entry ], [ %b.next, %step ]
+  %row = phi i64 [ %first, %entry ], [ %row.next, %step ]
+  %b = phi ptr [ %b.first, %entry ], [ %b.next, %step ]
 {chr(10).join(lines)}
   %s.next = add i64 %s, 1
-  %b.next = getelementptr i8, ptr %b, i64 %stride
+  %row.more = add i64 %row, 1
+  %b.more = getelementptr i8, ptr %b, i64 %stride
+  %last = icmp eq i64 %row.more, %rows
+  %row.next = select i1 %last, i64 0, i64 %row.more
+  %b.next = select i1 %last, ptr %buffers, ptr %b.more
   %more = call i1 @chainrule_next(ptr %control, i64 %thread, i64 %threads, i64 %s)
   br i1 %more, label %step, label %done
 done:

@@ -25,12 +25,13 @@ from numpy.typing import NDArray
 
 from chainrule.backends.cpu import llvm
 from chainrule.backends.cpu.cache import library
-from chainrule.backends.cpu.runtime import FUNCTIONS, LINE, MAILBOXES, runtime_text
+from chainrule.backends.cpu.runtime import FUNCTIONS, JOB, LINE, MAILBOXES, runtime_text
 from chainrule.config import config
 from chainrule.errors import ArgumentError
 
 _SYSTEM = {"linux": "linux", "win32": "windows"}.get(sys.platform, "posix")
 _FOREVER = 1 << 61  # ticks
+_STEPS, _DONE, _ELAPSED = (JOB.index(name) for name in ("steps", "done", "elapsed"))
 
 
 # ---- how many threads
@@ -327,43 +328,53 @@ class Runner:
         self.completed = 0
         self.pace = Pace()
 
-    def run(self, buffers: int, steps: int = 1, stride: int = 0) -> None:
+    def run(self, buffers: int, steps: int = 1, stride: int = 0, rows: int = 1) -> None:
         """Run steps one after another.
 
         Args:
-            buffers: the address of the first step's table of pointers.
+            buffers: the address of the tables of pointers, one after another.
             steps: how many.
-            stride: bytes from one step's table to the next; 0 for one table for all.
+            stride: bytes from one table to the next.
+            rows: how many tables there are: step s uses the one numbered ``s % rows``.
         """
-        if steps == 1 and self._threads() == 1:
-            self._once(self._entry, buffers)
-            self.completed += 1
-            return
+        if steps == 1:
+            now = time.perf_counter()
+            single = self._threads() == 1
+            if single or now < self.pace.until:
+                self._once(self._entry, buffers)
+                self.completed += 1
+                if not single:
+                    after = time.perf_counter()
+                    self.pace.record(False, 1, after - now, after)
+                return
         done = 0
         while done < steps:
-            done += self.run_some(buffers + done * stride, steps - done, stride)
+            done += self.run_some(buffers, steps - done, stride, rows, done % rows)
 
-    def run_some(self, buffers: int, steps: int, stride: int = 0) -> int:
-        """Run at least one step and return how many after about a tenth of a second, or earlier."""
+    def run_some(
+        self, buffers: int, steps: int, stride: int = 0, rows: int = 1, first: int = 0
+    ) -> int:
+        """Run at least one step and return how many after about a tenth of a second, or earlier.
+
+        The first step uses the table numbered ``first``.
+        """
         if steps < 1:
             raise ArgumentError("backend cpu", "no steps to run", got=steps, expected="at least 1")
         threads = self._threads()
+        order = (self._entry, buffers, threads, steps, stride, rows, first)
         if threads == 1:
-            return self._run_slice(None, _ALONE, 1, buffers, steps, stride)
+            return self._run_slice(None, _ALONE, order)
         chosen = self.pace.choose(time.perf_counter())
         pool = _pool_of(threads) if chosen.share else None
-        done = self._run_slice(pool, chosen, threads, buffers, steps, stride)
-        return done or self._run_slice(None, _ALONE, 1, buffers, steps, stride)
+        return self._run_slice(pool, chosen, order) or self._run_slice(None, _ALONE, order)
 
-    def _run_slice(
-        self, pool: Pool | None, chosen: Slice, threads: int, buffers: int, steps: int, stride: int
-    ) -> int:
+    def _run_slice(self, pool: Pool | None, chosen: Slice, order: tuple[int, ...]) -> int:
         """The number of steps that were run: none if the slice is to be shared and cannot be."""
         ticks = self._native.ticks
-        job = (ctypes.c_int64 * 10)(
-            self._entry, buffers, threads, min(steps, chosen.steps), stride,
-            ticks(chosen.budget), ticks(chosen.slack), ticks(chosen.step),
-        )  # fmt: skip
+        job = (ctypes.c_int64 * len(JOB))(
+            *order, ticks(chosen.budget), ticks(chosen.slack), ticks(chosen.step)
+        )
+        job[_STEPS] = min(job[_STEPS], chosen.steps)
         address = ctypes.addressof(job)
         try:
             if not chosen.share:
@@ -371,11 +382,11 @@ class Runner:
             elif pool is None or not pool.run(address):
                 return 0
         finally:
-            self.completed += job[8]
+            self.completed += job[_DONE]
         if chosen is not _ALONE:
-            passed = job[9] / self._native.rate
-            self.pace.record(chosen.share, job[8], passed, time.perf_counter())
-        return job[8]
+            passed = job[_ELAPSED] / self._native.rate
+            self.pace.record(chosen.share, job[_DONE], passed, time.perf_counter())
+        return job[_DONE]
 
     def _threads(self) -> int:
         return min(self._pieces, config.threads or available_threads())
@@ -387,7 +398,9 @@ def step_tables(
     advances: Sequence[tuple[int, int]] = (),
     swaps: Sequence[tuple[int, int]] = (),
 ) -> NDArray[np.uintp]:
-    """The tables of pointers of many steps, ``(steps, buffers)``, from the first one.
+    """The tables of pointers of many steps, ``(rows, buffers)``, from the first one.
+
+    Without ``advances`` one or two rows serve any number of steps.
 
     Args:
         table: the pointers of step 0, ``(buffers,)``.
@@ -395,8 +408,8 @@ def step_tables(
         advances: buffers that move on by so many bytes a step.
         swaps: pairs of buffers that change places after every step.
     """
-    tables = np.tile(table, (steps, 1))
-    count = np.arange(steps, dtype=np.uintp)
+    tables = np.tile(table, (steps if advances else min(steps, 2 if swaps else 1), 1))
+    count = np.arange(len(tables), dtype=np.uintp)
     for number, size in advances:
         tables[:, number] += count * np.uintp(size)
     for one, other in swaps:
