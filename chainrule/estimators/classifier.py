@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import losses
-from chainrule.data import ClassEncoder, MultiLabelEncoder, TablePreprocessor
+from chainrule.data import ClassEncoder, Column, MultiLabelEncoder, TablePreprocessor
 from chainrule.errors import ArgumentError, DataError
 from chainrule.estimators.base import accepts_other_names
 from chainrule.estimators.defaults import label_smoothing
@@ -343,5 +343,5 @@ class NetworkClassifier(NetworkEstimator):
         if isinstance(self.target_encoder_, MultiLabelEncoder):
             right = (self.target_encoder_.encode(y, "y") == found).all(axis=1)
         else:
-            right = np.asarray(found) == np.asarray(y).reshape(-1)
+            right = found == (y.values if isinstance(y, Column) else np.asarray(y).reshape(-1))
         return float(np.average(right, weights=sample_weight))

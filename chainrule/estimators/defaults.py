@@ -1,6 +1,6 @@
 """The defaults that depend on the data: one rule for all tables.
 
-How they were chosen, with the figures: ``docs/decisions/0002-table-defaults.md``.
+How they were chosen, with the figures: ``docs/decisions/0003-table-defaults.md``.
 """
 
 from collections.abc import Mapping

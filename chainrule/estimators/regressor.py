@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import losses
-from chainrule.data import RegressionScaler, TablePreprocessor
+from chainrule.data import Column, RegressionScaler, TablePreprocessor
 from chainrule.estimators.base import accepts_other_names
 from chainrule.estimators.network import NetworkEstimator, unchanged_on_error
 from chainrule.estimators.parameters import AUTO
@@ -200,7 +200,8 @@ class NetworkRegressor(NetworkEstimator):
             sample_weight: N weights; default 1.
         """
         found = self.predict(X).reshape(-1, self.n_outputs_)
-        truth = np.asarray(y, np.float64).reshape(found.shape)
+        given = y.to_float() if isinstance(y, Column) else np.asarray(y, np.float64)
+        truth = given.reshape(found.shape)
         weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)[:, None]
         center = np.average(truth, axis=0, weights=sample_weight)
         wrong = np.sum((truth - found) ** 2 * (1.0 if weights is None else weights), axis=0)

@@ -1,4 +1,4 @@
-"""Parameters: the table's checks, other names, representation, the protocol without scikit-learn."""
+"""Parameters: the table's checks, other names, representation; nothing optional is needed."""
 
 import subprocess
 import sys

@@ -117,7 +117,7 @@ def test_fitting_again_forgets() -> None:
 
 def test_partial_fit_learns_in_pieces() -> None:
     classifier = NetworkClassifier(random_state=0)
-    for epoch in range(40):
+    for _ in range(40):
         for start in range(0, 200, 100):
             rows = slice(start, start + 100)
             classifier.partial_fit(X[rows], CLASSES[rows], classes=np.unique(CLASSES))

@@ -1,4 +1,4 @@
-"""Estimators on what people have: data frames with text and missing cells, files, sparse matrices."""
+"""Estimators on what people have: frames with text and missing cells, files, sparse matrices."""
 
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,7 @@ def test_tables_from_files_find_columns_by_name_and_ignore_others() -> None:
     np.testing.assert_array_equal(
         classifier.predict_proba(turned), classifier.predict_proba(inputs)
     )
+    assert classifier.score(inputs, target) == classifier.score(inputs, target.values)
     with pytest.raises(DataError, match="'sex'"):
         classifier.predict(inputs.drop(["sex"]))
 
