@@ -1,7 +1,5 @@
 """The program ``chainrule``: its commands, and how errors reach the user."""
 
-import os
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import TextIO
@@ -19,7 +17,6 @@ from chainrule.cli.text import printable
 from chainrule.errors import ChainruleError
 
 EXIT_MISTAKE = 2
-EXIT_BROKEN_PIPE = 1
 EXIT_INTERRUPTED = 130
 
 
@@ -51,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``chainrule``; default those of the process.
 
     Returns:
-        0, or 2 after a mistake, 130 after Ctrl-C, 1 where nobody reads the output any more.
+        0, or 2 after a mistake, 130 after Ctrl-C.
     """
     warnings.showwarning = _show_warning
     try:
@@ -60,10 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return EXIT_MISTAKE
-    except BrokenPipeError:
-        # Python would complain once more when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
     except (ChainruleError, MemoryError) as error:
         text = str(error) or "[memory] the data does not fit. To fix: use fewer rows or columns."
         click.echo(f"Error: {printable(text)}", err=True)
