@@ -166,6 +166,13 @@ def test_the_number_of_categories_is_bounded() -> None:
         TablePreprocessor().fit({"word": list("abcd")})
 
 
+def test_the_order_of_rows_does_not_matter() -> None:
+    words = ["b", "a", "c"] * 4
+    for order in (words, words[::-1]):
+        prepared = TablePreprocessor().fit({"word": order})
+        assert prepared.feature_names == ["word=a", "word=b", "word=c"]
+
+
 def test_numbers_with_commas_are_explained() -> None:
     with pytest.raises(DataError, match="look like numbers with commas"):
         TablePreprocessor().fit({"price": [f"1,{k:03d}" for k in range(30)]})
@@ -412,6 +419,13 @@ def test_damaged_settings(key: str, value: Any) -> None:
     TablePreprocessor.from_config(config, arrays)
     with pytest.raises(FileFormatError, match=r"\[preprocessing\] damaged"):
         TablePreprocessor.from_config({**config, key: value}, arrays)
+
+
+def test_endless_reasons_in_settings() -> None:
+    config, arrays = _good()
+    config["dropped"][0][1] = "x" * 999
+    with pytest.raises(FileFormatError, match="damaged dropped"):
+        TablePreprocessor.from_config(config, arrays)
 
 
 @pytest.mark.parametrize(

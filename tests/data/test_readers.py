@@ -218,6 +218,16 @@ def test_lines_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             read(tmp_path, text + "1,2,3\n")
 
 
+def test_wrong_bytes_are_found_across_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = "a,b\né北🐧,1\n".encode() * 3 + b"\xe9\n"
+    for size in range(1, 30):
+        monkeypatch.setattr(delimited_module, "BLOCK_BYTES", size)
+        with pytest.raises(FileFormatError, match="0xe9 on line 7"):
+            read(tmp_path, content)
+
+
 cell = st.text(
     st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=("Cs", "Cc")),
     min_size=1,
