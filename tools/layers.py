@@ -59,6 +59,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "matplotlib": ("training/history.py",),
     "narwhals": ("data",),
     "pandas": ("training/history.py",),
+    "platformdirs": ("backends/cpu/cache.py",),
     "polars": ("data/readers.py",),
     "rich": ("cli", "training/progress.py"),
     "safetensors": ("formats",),
