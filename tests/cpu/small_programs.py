@@ -93,5 +93,5 @@ class Chain:
 class AlwaysShared(threads.Pace):
     """Runs on several threads whether it pays or not."""
 
-    def choose(self, now):
+    def choose(self, now, count):
         return threads.Slice(True, 0.05)

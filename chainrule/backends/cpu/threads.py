@@ -256,8 +256,8 @@ class Pace:
 
     SLICE = 0.1  # a run comes back to Python so often
     TRIAL = 0.0005
-    LONG_STEP, LONG_COUNT = 0.002, 20
-    PAUSE, LONGEST_PAUSE = 0.01, 0.5
+    LONG_STEP, PATIENCE = 0.05, 4
+    PAUSE, LONGEST_PAUSE, REST = 0.01, 1.0, 10
 
     def __init__(self) -> None:
         self.alone: float | None = None  # seconds a step
@@ -267,8 +267,8 @@ class Pace:
         self._warm = False
         self._count = 0
 
-    def choose(self, now: float) -> Slice:
-        """What to run at this time."""
+    def choose(self, now: float, count: int) -> Slice:
+        """What to run at this time, where so many threads may be used."""
         if not self._warm:
             return Slice(True, self.SLICE, steps=1)
         if now < self.until:
@@ -276,10 +276,11 @@ class Pace:
         if self.shared is None:
             return Slice(True, self.TRIAL)
         if self.alone is None:
-            # A step alone costs time: where steps are long, only after many.
-            if self.shared < self.LONG_STEP or self._count >= self.LONG_COUNT:
+            # A step alone costs time: where steps are long, only after several.
+            late = self.PATIENCE * count - self._count
+            if self.shared * count < self.LONG_STEP or late <= 0:
                 return Slice(False, self.TRIAL)
-            return Slice(True, self.SLICE, steps=self.LONG_COUNT - self._count)
+            return Slice(True, self.SLICE, steps=late)
         return Slice(True, self.SLICE, 2 * self.TRIAL, 2 * self.alone)
 
     def record(self, share: bool, steps: int, seconds: float, now: float) -> None:
@@ -296,7 +297,9 @@ class Pace:
         if self.alone is None:
             return
         if each > 2 * self.alone or self.shared > self.alone:
-            self.until = now + self._pause
+            # What the attempt lost shall be little against what follows.
+            lost = seconds - steps * self.alone
+            self.until = now + min(max(self._pause, self.REST * lost), self.LONGEST_PAUSE)
             self._pause = min(2 * self._pause, self.LONGEST_PAUSE)
             self.shared = None
         else:
@@ -364,7 +367,7 @@ class Runner:
         order = (self._entry, buffers, threads, steps, stride, rows, first)
         if threads == 1:
             return self._run_slice(None, _ALONE, order)
-        chosen = self.pace.choose(time.perf_counter())
+        chosen = self.pace.choose(time.perf_counter(), threads)
         pool = _pool_of(threads) if chosen.share else None
         return self._run_slice(pool, chosen, order) or self._run_slice(None, _ALONE, order)
 
