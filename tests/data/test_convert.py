@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from chainrule.data import Column, MatrixTable, Table, TablePreprocessor, as_table
+from chainrule.data import convert as convert_module
 from chainrule.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 DAY = dt.date(2020, 1, 31)
@@ -209,6 +210,12 @@ def test_frame_with_two_columns_of_one_name() -> None:
     frame = pandas.DataFrame(np.eye(2), columns=["a", "a"])
     with pytest.raises(DataError, match="two columns have the same name: got 'a'"):
         as_table(frame)
+
+
+def test_frame_of_too_many_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert_module, "MAX_COLUMNS", 5)
+    with pytest.raises(DataError, match="too many columns: got 6"):
+        as_table(_polars_frame())
 
 
 def test_frame_whose_names_are_not_text() -> None:

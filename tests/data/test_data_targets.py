@@ -17,6 +17,7 @@ from chainrule.data import (
     infer_task,
     read_table,
 )
+from chainrule.data import targets as targets_module
 from chainrule.errors import DataError, FileFormatError, ShapeError
 
 
@@ -106,6 +107,12 @@ def test_whole_numbers_and_floats_are_the_same_classes() -> None:
     assert encoder.encode([2.0, 1.0]).tolist() == [1, 0]
     assert encoder.encode(["2", "1"]).tolist() == [1, 0]
     assert ClassEncoder().fit(["1", "2"]).encode([1, 2]).tolist() == [0, 1]
+
+
+def test_too_many_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets_module, "MAX_CLASSES", 3)
+    with pytest.raises(DataError, match="too many classes: got 4, expected at most 3"):
+        ClassEncoder().fit([1, 2, 3, 4])
 
 
 def test_one_class_where_it_is_allowed() -> None:

@@ -268,6 +268,12 @@ def test_weights_stand_for_repeated_rows() -> None:
     np.testing.assert_allclose(a[:, columns], b[:, others], rtol=1e-5, atol=1e-6)
 
 
+def test_rows_of_weight_zero_do_not_exist() -> None:
+    data = {"x": [1.0, 2.0, None, np.inf], "c": ["a", "b", "c", None]}
+    prepared = TablePreprocessor(min_category_count=1).fit(data, sample_weight=[1, 1, 0, 0])
+    assert prepared.feature_names == ["x", "c=a", "c=b"]
+
+
 def test_large_results_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preprocessing_module, "MAX_RESULT_BYTES", 1 << 10)
     x = np.random.default_rng(0).normal(size=(100, 10))
