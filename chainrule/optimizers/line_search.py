@@ -25,6 +25,7 @@ class Point:
 
     @property
     def finite(self) -> bool:
+        """Whether value and slope are numbers."""
         return math.isfinite(self.value) and math.isfinite(self.slope)
 
 
