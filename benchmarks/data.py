@@ -1,0 +1,90 @@
+"""The same numbers for every side. Only NumPy and, for the digits, scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+SEED_ROWS, SEED_WIDTH = 1000, 10
+MLP_BATCH, MLP_INPUTS, MLP_HIDDEN, CLASSES = 128, 784, 512, 10
+IMAGES, IMAGE_HIDDEN, IMAGE_BATCH, IMAGE_EPOCHS = 60_000, 128, 64, 3
+PREDICT_WIDTH = 10
+PREDICT_HIDDEN = {"predict_10": (10,), "predict_64": (64, 64)}
+SQUARES = {"matmul_512": 512, "matmul_1024": 1024}
+
+
+def seed_data() -> tuple[Array, Array]:
+    """1000 rows of 10 numbers and a target for each."""
+    random = np.random.default_rng(0)
+    x = random.random((SEED_ROWS, SEED_WIDTH), dtype=np.float32)
+    return x, random.random((SEED_ROWS, 1), dtype=np.float32)
+
+
+def mlp_data() -> tuple[Array, Array]:
+    """One batch of 128 rows of 784 numbers and a class of 10 for each."""
+    random = np.random.default_rng(0)
+    x = random.random((MLP_BATCH, MLP_INPUTS), dtype=np.float32)
+    return x, random.integers(0, CLASSES, MLP_BATCH).astype(np.int32)
+
+
+def image_data() -> tuple[Array, Array]:
+    """Random data in the shape of MNIST."""
+    random = np.random.default_rng(0)
+    x = random.random((IMAGES, MLP_INPUTS), dtype=np.float32)
+    return x, random.integers(0, CLASSES, IMAGES).astype(np.int32)
+
+
+def row_data() -> Array:
+    """One row of 10 numbers."""
+    return np.random.default_rng(0).random((1, PREDICT_WIDTH), dtype=np.float32)
+
+
+def square_data(size: int) -> tuple[Array, Array]:
+    """Two square matrices."""
+    random = np.random.default_rng(0)
+    x = random.random((size, size), dtype=np.float32)
+    return x, random.random((size, size), dtype=np.float32)
+
+
+class Split(NamedTuple):
+    """Rows to learn from and rows to check on."""
+
+    x: Array
+    y: Array
+    x_check: Array
+    y_check: Array
+
+
+def digits() -> Split:
+    """scikit-learn's digits: 1,797 rows of 64 columns, 10 classes; a fifth to check on."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    return _split((x / 16).astype(np.float32), y)
+
+
+def letters() -> Split:
+    """16,000 rows to learn from, 16 columns, 26 classes, made like tables of measured letters.
+
+    Each class is a few clouds of rows; the columns are whole numbers from 0 to 15.
+    """
+    random = np.random.default_rng(0)
+    rows, columns, classes, clouds = 20_000, 16, 26, 4
+    centres = random.uniform(2, 13, (classes, clouds, columns))
+    y = random.integers(0, classes, rows)
+    x = centres[y, random.integers(0, clouds, rows)] + random.normal(0, 2.2, (rows, columns))
+    x = np.clip(np.rint(x), 0, 15)
+    return _split((x / 15).astype(np.float32), y)
+
+
+def _split(x: Array, y: Array) -> Split:
+    order = np.random.default_rng(1).permutation(len(x))
+    check, learn = order[: len(x) // 5], order[len(x) // 5 :]
+    return Split(x[learn], y[learn], x[check], y[check])
+
+
+TABLES = {"digits": digits, "letters": letters}

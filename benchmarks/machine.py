@@ -1,0 +1,98 @@
+"""The machine that was measured: its name, its load, and the limit of its arithmetic."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import statistics
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.serving import threads
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores, system and load, as far as the system tells."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "processor": _processor(),
+        "cores": threads(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load": load,
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def peak_ir(lanes: int, chains: int, fused: bool) -> str:
+    """IR of a loop of independent multiply-adds in registers: ``peak(float *memory, i64 count)``.
+
+    Args:
+        lanes: floats in a vector.
+        chains: sums that are kept apart.
+        fused: one instruction multiplies and adds.
+    """
+    vector = f"<{lanes} x float>"
+    attributes = '"prefer-vector-width"="512" "min-legal-vector-width"="512"'
+    lines = [
+        f"declare {vector} @llvm.fma.v{lanes}f32({vector}, {vector}, {vector})",
+        f"define void @peak(ptr %memory, i64 %count) nounwind {attributes} {{",
+        "entry:",
+        f"  %a = load {vector}, ptr %memory, align 4",
+    ]
+    for i in range(chains):
+        lines.append(f"  %p{i} = getelementptr i8, ptr %memory, i64 {(i + 1) * 4 * lanes}")
+        lines.append(f"  %s{i} = load {vector}, ptr %p{i}, align 4")
+    lines += ["  br label %loop", "loop:", "  %i = phi i64 [ 0, %entry ], [ %next, %loop ]"]
+    lines += [f"  %x{i} = phi {vector} [ %s{i}, %entry ], [ %y{i}, %loop ]" for i in range(chains)]
+    for i in range(chains):
+        if fused:
+            call = f"call {vector} @llvm.fma.v{lanes}f32({vector} %a, {vector} %a, {vector} %x{i})"
+            lines.append(f"  %y{i} = {call}")
+        else:
+            lines.append(f"  %m{i} = fmul {vector} %a, %x{i}")
+            lines.append(f"  %y{i} = fadd {vector} %a, %m{i}")
+    lines += ["  %next = add nuw nsw i64 %i, 1", "  %more = icmp ult i64 %next, %count"]
+    lines += ["  br i1 %more, label %loop, label %done", "done:"]
+    lines += [f"  store {vector} %y{i}, ptr %p{i}, align 4" for i in range(chains)]
+    return "\n".join([*lines, "  ret void", "}", ""])
+
+
+def peak_flops(workers: int, repeats: int = 9) -> float:
+    """Floating-point operations a second in float32 that so many threads reach together.
+
+    The median of a register-only loop on all of them at once: what no program can exceed.
+    """
+    from chainrule.backends.cpu import llvm
+
+    variant = llvm.machine().variant
+    lanes, chains = {"avx512": (16, 24), "avx2": (8, 12), "sse": (4, 12), "neon": (4, 24)}[variant]
+    text = peak_ir(lanes, chains, fused=variant != "sse")
+    library = llvm.load_object(llvm.compile_object(text), ["peak"])
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(library.address("peak"))
+    memory = [np.zeros(1024, np.float32) for _ in range(workers)]
+    count = 2_000_000
+    rates = []
+    for _ in range(repeats):
+        team = [threading.Thread(target=run, args=(m.ctypes.data, count)) for m in memory]
+        start = time.perf_counter()
+        for thread in team:
+            thread.start()
+        for thread in team:
+            thread.join()
+        rates.append(2 * lanes * chains * count * workers / (time.perf_counter() - start))
+    return statistics.median(rates)

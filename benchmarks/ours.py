@@ -1,0 +1,253 @@
+"""chainrule's side of the comparison: ``python -m benchmarks.ours WORKLOAD``, driven by a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+from benchmarks import data
+from benchmarks.serving import Builder, Measured, Options, Sample, main, once, repeated, threads
+
+
+def network(hidden: tuple[int, ...], outputs: int) -> Any:
+    """Dense layers with ReLU between them."""
+    layers = [cr.layers.Dense(width, activation="relu") for width in hidden]
+    return cr.Sequential([*layers, cr.layers.Dense(outputs)])
+
+
+def seed_step(options: Options) -> Sample:
+    """Steps of the small network on all rows, many in a call of ``fit``."""
+    x, y = data.seed_data()
+    return _steps(network((10,), 1), x, y, "mse", 0.01, options.seconds)
+
+
+def mlp_step(options: Options) -> Sample:
+    """Steps of the classifier on one batch, many in a call of ``fit``."""
+    x, y = data.mlp_data()
+    hidden = (data.MLP_HIDDEN, data.MLP_HIDDEN)
+    return _steps(network(hidden, data.CLASSES), x, y, "cross_entropy", 0.001, options.seconds)
+
+
+def _steps(model: Any, x: Any, y: Any, loss: str, rate: float, seconds: float) -> Sample:
+    settings = {
+        "loss": cr.losses.get(loss),
+        "optimizer": cr.optimizers.Adam(learning_rate=rate),
+        "batch_size": None,
+        "verbose": 0,
+    }
+    return repeated(lambda count: model.fit(x, y, epochs=count, **settings), seconds)
+
+
+def tape_eager(options: Options) -> Sample:
+    """The article's loop, operation by operation."""
+    train, _ = _tape()
+    return repeated(train, options.seconds)
+
+
+def tape_jit(options: Options) -> Sample:
+    """The article's loop with its step compiled."""
+    _, train = _tape()
+    return repeated(train, options.seconds)
+
+
+def _tape() -> tuple[Callable[[int], object], Callable[[int], object]]:
+    rows, targets = data.seed_data()
+    x, y = cr.tensor(rows), cr.tensor(targets)
+    model = network((10,), 1)
+    loss_function = cr.losses.MeanSquaredError()
+    optimizer = cr.optimizers.Adam(learning_rate=0.01)
+    model(x)
+
+    def step(x: Any, y: Any) -> Any:
+        with cr.GradientTape() as tape:
+            predictions = model(x)
+            loss = loss_function(y, predictions)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+        return loss
+
+    compiled = cr.jit(step)
+
+    def train(one: Callable[[Any, Any], Any]) -> Callable[[int], object]:
+        def run(epochs: int) -> None:
+            for epoch in range(epochs):
+                loss = one(x, y)
+                if epoch % 100 == 0:
+                    float(loss)
+
+        return run
+
+    return train(step), train(compiled)
+
+
+def predict(name: str) -> Builder:
+    """``predict`` of one row, call after call."""
+
+    def build(options: Options) -> Sample:
+        row = data.row_data()
+        model = network(data.PREDICT_HIDDEN[name], 1)
+        model(row)
+
+        def run(count: int) -> None:
+            for _ in range(count):
+                model.predict(row)
+
+        return repeated(run, options.seconds)
+
+    return build
+
+
+def image_fit(options: Options) -> Sample:
+    """The whole of ``fit``: its tracing, its compiling and three epochs."""
+    x, y = data.image_data()
+    model = network((data.IMAGE_HIDDEN,), data.CLASSES)
+
+    def run() -> None:
+        model.fit(
+            x, y, loss="cross_entropy", optimizer="adam", epochs=data.IMAGE_EPOCHS,
+            batch_size=data.IMAGE_BATCH, seed=0, verbose=0,
+        )  # fmt: skip
+
+    return once(run)
+
+
+class _UntilAccurate(cr.callbacks.Callback):
+    """Stops when the rows that were set aside are told apart well enough."""
+
+    def __init__(self, estimator: Any, split: data.Split, target: float) -> None:
+        self._estimator = estimator
+        self._split = split
+        self._target = target
+        self.best = 0.0
+        self.epochs = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look at the accuracy."""
+        if epoch == 0:
+            rows = np.asarray(self._estimator.preprocessor_.transform(self._split.x_check))
+            self._rows = rows.astype(np.float32)
+        found = self.model.predict(self._rows, batch_size=len(self._rows)).argmax(axis=1)
+        accuracy = float(np.mean(found == self._split.y_check))
+        self.best, self.epochs = max(self.best, accuracy), epoch + 1
+        if accuracy >= self._target:
+            self.stop("accurate enough")
+
+
+def classifier(name: str) -> Builder:
+    """``NetworkClassifier`` with its defaults until the accuracy that the peer reached."""
+
+    def build(options: Options) -> Sample:
+        split = data.TABLES[name]()
+        target = 1.0 if options.target is None else options.target
+
+        def sample() -> Measured:
+            estimator = cr.estimators.NetworkClassifier(early_stopping=False, random_state=0)
+            watch = _UntilAccurate(estimator, split, target)
+            estimator.callbacks = [watch]
+            start = time.perf_counter()
+            estimator.fit(split.x, split.y)
+            seconds = time.perf_counter() - start
+            reached = "" if watch.best >= target else f"{target:.4f} not reached, "
+            return Measured(seconds, watch.best, f"{reached}{watch.epochs} epochs")
+
+        return sample
+
+    return build
+
+
+def compile_step(options: Options) -> Sample:
+    """Tracing, passes and code generation of the classifier's step, without its first run."""
+    cr.jit(lambda x: x + 1)(np.ones(4, np.float32))  # loads LLVM
+    x, y = (cr.tensor(part) for part in data.mlp_data())
+    model = network((data.MLP_HIDDEN, data.MLP_HIDDEN), data.CLASSES)
+    model(x)
+    loss = cr.losses.get("cross_entropy")
+    optimizer = cr.optimizers.Adam(learning_rate=0.001)
+    optimizer.build(model.trainable_variables)
+
+    @cr.jit
+    def step(x: Any, y: Any) -> Any:
+        with cr.GradientTape() as tape:
+            value = loss(y, model(x, training=True))
+        gradients = tape.gradient(value, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+        return value
+
+    def sample() -> Measured:
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            float(step(x, y))
+            times.append(time.perf_counter() - start)
+        return Measured(times[0] - times[1])
+
+    return sample
+
+
+def matmul(name: str) -> Builder:
+    """A product of two square matrices, compiled."""
+
+    def build(options: Options) -> Sample:
+        x, y = (cr.tensor(part) for part in data.square_data(data.SQUARES[name]))
+        product = cr.jit(cr.matmul)
+
+        def run(count: int) -> None:
+            for _ in range(count):
+                product(x, y)
+
+        return repeated(run, options.seconds)
+
+    return build
+
+
+def second_fit(hidden: tuple[int, ...], read: Callable[[], Any], loss: str) -> Builder:
+    """A one-step ``fit`` of a new model, other data and seed, after another of its kind."""
+
+    def build(options: Options) -> Sample:
+        x, y = read()
+        outputs = y.shape[1] if y.ndim > 1 else data.CLASSES
+        count = 0
+
+        def sample() -> Measured:
+            nonlocal count
+            count += 1
+            model = network(hidden, outputs)
+            start = time.perf_counter()
+            model.fit(x + 0.1, y, loss=loss, batch_size=None, seed=count, verbose=0)
+            return Measured(time.perf_counter() - start)
+
+        sample()
+        return sample
+
+    return build
+
+
+_MLP_HIDDEN = (data.MLP_HIDDEN, data.MLP_HIDDEN)
+
+WORK: dict[str, dict[str, Builder]] = {
+    "seed": {"fit": seed_step},
+    "mlp": {"fit": mlp_step},
+    "tape": {"eager": tape_eager, "jit": tape_jit},
+    "predict_10": {"predict": predict("predict_10")},
+    "predict_64": {"predict": predict("predict_64")},
+    "images": {"cache warm": image_fit, "cache cold": image_fit},
+    "digits": {"fit": classifier("digits")},
+    "letters": {"fit": classifier("letters")},
+    "compile": {"cache cold": compile_step, "cache warm": compile_step},
+    "matmul_512": {"jit": matmul("matmul_512")},
+    "matmul_1024": {"jit": matmul("matmul_1024")},
+    "second_fit": {
+        "10-10-1": second_fit((10,), data.seed_data, "mse"),
+        "784-512-512-10": second_fit(_MLP_HIDDEN, data.mlp_data, "cross_entropy"),
+    },
+}
+
+if __name__ == "__main__":
+    main(
+        WORK,
+        {"chainrule": cr.__version__, "numpy": np.__version__, "threads": str(threads())},
+    )

@@ -1,0 +1,169 @@
+"""JAX's side: a step compiled, and many steps compiled as one with ``scan``."""
+
+# mypy: disable-error-code="import-not-found,import-untyped,unused-ignore"
+# jax and optax live in an environment of their own.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks import data
+from benchmarks.serving import Builder, Measured, Options, Sample, main, once, repeated
+
+State = tuple[Any, Any]
+
+
+def parameters(*widths: int) -> list[tuple[Any, Any]]:
+    """Weights and biases of dense layers."""
+    keys = jax.random.split(jax.random.key(0), len(widths))
+    initialize = jax.nn.initializers.glorot_uniform()
+    return [
+        (initialize(key, (before, after)), jnp.zeros(after))
+        for key, before, after in zip(keys, widths[:-1], widths[1:])
+    ]
+
+
+def forward(layers: list[tuple[Any, Any]], x: Any) -> Any:
+    """Dense layers with ReLU between them."""
+    for weights, bias in layers[:-1]:
+        x = jax.nn.relu(x @ weights + bias)
+    weights, bias = layers[-1]
+    return x @ weights + bias
+
+
+def squared_error(outputs: Any, y: Any) -> Any:
+    """The mean squared error."""
+    return jnp.mean((outputs - y) ** 2)
+
+
+def cross_entropy(outputs: Any, y: Any) -> Any:
+    """The mean cross-entropy of logits."""
+    return optax.softmax_cross_entropy_with_integer_labels(outputs, y).mean()
+
+
+def make_step(
+    loss_function: Callable[[Any, Any], Any], optimizer: Any
+) -> Callable[[State, Any, Any], tuple[State, Any]]:
+    """A training step as a function of the state."""
+
+    def step(state: State, x: Any, y: Any) -> tuple[State, Any]:
+        layers, moments = state
+        loss, gradients = jax.value_and_grad(lambda p: loss_function(forward(p, x), y))(layers)
+        updates, moments = optimizer.update(gradients, moments)
+        return (optax.apply_updates(layers, updates), moments), loss
+
+    return step
+
+
+def _problem(name: str) -> tuple[Any, ...]:
+    """State, step, inputs and targets."""
+    if name == "seed":
+        x, y = data.seed_data()
+        layers, loss, rate = parameters(data.SEED_WIDTH, 10, 1), squared_error, 0.01
+    else:
+        x, y = data.mlp_data()
+        layers = parameters(data.MLP_INPUTS, data.MLP_HIDDEN, data.MLP_HIDDEN, data.CLASSES)
+        loss, rate = cross_entropy, 0.001
+    optimizer = optax.adam(rate)
+    return (
+        (layers, optimizer.init(layers)),
+        make_step(loss, optimizer),
+        jnp.asarray(x),
+        jnp.asarray(y),
+    )
+
+
+def steps_jit(name: str) -> Builder:
+    """Steps called one by one."""
+
+    def build(options: Options) -> Sample:
+        state, step, x, y = _problem(name)
+        compiled = jax.jit(step, donate_argnums=0)
+
+        def run(count: int) -> None:
+            nonlocal state
+            for _ in range(count):
+                state, _ = compiled(state, x, y)
+            jax.block_until_ready(state)
+
+        return repeated(run, options.seconds)
+
+    return build
+
+
+def steps_scan(name: str) -> Builder:
+    """Blocks of steps, each block one call; the data are constants of the program."""
+    block = 1000 if name == "seed" else 50
+
+    def build(options: Options) -> Sample:
+        state, step, x, y = _problem(name)
+
+        def many(state: Any) -> Any:
+            return jax.lax.scan(lambda s, _: step(s, x, y), state, None, length=block)
+
+        compiled = jax.jit(many, donate_argnums=0)
+
+        def run(count: int) -> None:
+            nonlocal state
+            for _ in range(count):
+                state, _ = compiled(state)
+            jax.block_until_ready(state)
+
+        sample = repeated(run, options.seconds)
+
+        def divided() -> Measured:
+            return Measured(sample().value / block)
+
+        return divided
+
+    return build
+
+
+def image_fit(scan: bool) -> Builder:
+    """Three epochs of the images, rows shuffled, and the compiling: an epoch a call, or a step."""
+
+    def build(options: Options) -> Sample:
+        x, y = map(jnp.asarray, data.image_data())
+        jax.block_until_ready((x, y))
+        random = np.random.default_rng(0)
+
+        def run() -> None:
+            optimizer = optax.adam(0.001)
+            layers = parameters(data.MLP_INPUTS, data.IMAGE_HIDDEN, data.CLASSES)
+            state = (layers, optimizer.init(layers))
+            step = make_step(cross_entropy, optimizer)
+
+            def gathered(state: Any, rows: Any, x: Any, y: Any) -> Any:
+                return step(state, x[rows], y[rows])
+
+            def epoch(state: Any, order: Any, x: Any, y: Any) -> Any:
+                return jax.lax.scan(lambda s, rows: gathered(s, rows, x, y), state, order)
+
+            compiled = jax.jit(epoch if scan else gathered, donate_argnums=0)
+            count = data.IMAGES // data.IMAGE_BATCH
+            for _ in range(data.IMAGE_EPOCHS):
+                shuffled = random.permutation(data.IMAGES)[: count * data.IMAGE_BATCH]
+                order = shuffled.astype(np.int32).reshape(count, data.IMAGE_BATCH)
+                for rows in [order] if scan else order:
+                    state, _ = compiled(state, rows, x, y)
+                jax.block_until_ready(state)
+
+        return once(run)
+
+    return build
+
+
+WORK: dict[str, dict[str, Builder]] = {
+    "seed": {"jit": steps_jit("seed"), "scan": steps_scan("seed")},
+    "mlp": {"jit": steps_jit("mlp"), "scan": steps_scan("mlp")},
+    "images": {"jit": image_fit(False), "scan": image_fit(True)},
+}
+
+if __name__ == "__main__":
+    main(WORK, {"jax": jax.__version__, "optax": optax.__version__})

@@ -1,0 +1,107 @@
+"""TensorFlow's side: the step as a graph function, and compiled by XLA."""
+
+# mypy: disable-error-code="import-not-found,import-untyped,unused-ignore"
+# tensorflow lives in an environment of its own.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import tensorflow as tf
+
+from benchmarks import data
+from benchmarks.serving import Builder, Options, Sample, main, once, repeated
+
+
+def network(inputs: int, hidden: tuple[int, ...], outputs: int) -> Any:
+    """Dense layers with ReLU between them."""
+    dense = tf.keras.layers.Dense
+    layers = [dense(width, activation="relu") for width in hidden]
+    return tf.keras.Sequential([tf.keras.Input((inputs,)), *layers, dense(outputs)])
+
+
+def make_step(model: Any, loss_function: Any, rate: float) -> Callable[[Any, Any], Any]:
+    """A training step on a batch, in the form of TensorFlow's guides."""
+    optimizer = tf.keras.optimizers.Adam(rate)
+    optimizer.build(model.trainable_variables)
+
+    def step(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = loss_function(y, model(x, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+        return loss
+
+    return step
+
+
+def _problem(name: str) -> tuple[Any, Any, Any]:
+    """Step, inputs and targets."""
+    if name == "seed":
+        x, y = map(tf.constant, data.seed_data())
+        loss = tf.keras.losses.MeanSquaredError()
+        return make_step(network(data.SEED_WIDTH, (10,), 1), loss, 0.01), x, y
+    x, y = map(tf.constant, data.mlp_data())
+    model = network(data.MLP_INPUTS, (data.MLP_HIDDEN, data.MLP_HIDDEN), data.CLASSES)
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return make_step(model, loss, 0.001), x, y
+
+
+def steps(name: str, xla: bool) -> Builder:
+    """Steps on one batch."""
+
+    def build(options: Options) -> Sample:
+        step, x, y = _problem(name)
+        compiled = tf.function(step, jit_compile=xla)
+
+        def run(count: int) -> None:
+            for _ in range(count):
+                loss = compiled(x, y)
+            float(loss)
+
+        return repeated(run, options.seconds)
+
+    return build
+
+
+def image_fit(xla: bool) -> Builder:
+    """Three epochs of the images, rows shuffled, an epoch a call, and the compiling."""
+
+    def build(options: Options) -> Sample:
+        x, y = map(tf.constant, data.image_data())
+
+        def run() -> None:
+            model = network(data.MLP_INPUTS, (data.IMAGE_HIDDEN,), data.CLASSES)
+            loss_function = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            step = tf.function(make_step(model, loss_function, 0.001), jit_compile=xla)
+            count = data.IMAGES // data.IMAGE_BATCH
+
+            def epoch(order: Any) -> Any:
+                loss = tf.constant(0.0)
+                for i in tf.range(count):
+                    rows = order[i]
+                    loss = step(tf.gather(x, rows), tf.gather(y, rows))
+                return loss
+
+            compiled = tf.function(epoch)
+            for _ in range(data.IMAGE_EPOCHS):
+                order = tf.random.shuffle(tf.range(data.IMAGES))[: count * data.IMAGE_BATCH]
+                float(compiled(tf.reshape(order, (count, data.IMAGE_BATCH))))
+
+        return once(run)
+
+    return build
+
+
+WORK: dict[str, dict[str, Builder]] = {
+    "seed": {"function": steps("seed", False), "XLA": steps("seed", True)},
+    "mlp": {"function": steps("mlp", False), "XLA": steps("mlp", True)},
+    "images": {"function": image_fit(False), "XLA": image_fit(True)},
+}
+
+if __name__ == "__main__":
+    main(WORK, {"tensorflow": tf.__version__})

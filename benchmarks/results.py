@@ -1,0 +1,179 @@
+"""Samples, medians, ratios and verdicts: the arithmetic of the table."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import Literal
+
+from benchmarks.serving import Measured
+from benchmarks.workloads import OURS, Variant, Workload
+
+Verdict = Literal["met", "missed", "no peer", "failed", "no goal"]
+
+
+@dataclass
+class Series:
+    """The samples of one side's variant.
+
+    Args:
+        side: chainrule or a peer.
+        variant: its way of doing the work.
+        samples: in the order they were taken.
+        error: why there are no more.
+    """
+
+    side: str
+    variant: str
+    samples: list[Measured] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def label(self) -> str:
+        """Side and variant in words."""
+        return f"{self.side} {self.variant}"
+
+    @property
+    def median(self) -> float | None:
+        """The median of the samples, if there are any and nothing failed."""
+        if self.error or not self.samples:
+            return None
+        return statistics.median(sample.value for sample in self.samples)
+
+    @property
+    def note(self) -> str:
+        """What to know about it: an error, or the last sample's score and note."""
+        if self.error or not self.samples:
+            return self.error
+        last = self.samples[-1]
+        score = "" if last.score is None else f"accuracy {last.score:.4f}"
+        return ", ".join(part for part in (score, last.note) if part)
+
+
+@dataclass
+class Result:
+    """All series of one workload."""
+
+    workload: Workload
+    series: list[Series] = field(default_factory=list)
+
+    def of(self, side: str, variant: str) -> Series:
+        """The series of a side's variant, begun if it is new."""
+        for series in self.series:
+            if (series.side, series.variant) == (side, variant):
+                return series
+        self.series.append(Series(side, variant))
+        return self.series[-1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        workload: its name.
+        title: what is done.
+        variant: chainrule's.
+        unit: "s" or "MiB".
+        ours: the median of chainrule's samples.
+        peer: the best peer with its variant, or "".
+        best: that peer's median.
+        share: ours over best.
+        goal: at most this share, or this figure where ``absolute``.
+        absolute: whether the goal is a figure.
+        verdict: whether the goal is met.
+        note: what a reader should know.
+    """
+
+    workload: str
+    title: str
+    variant: str
+    unit: str
+    ours: float | None
+    peer: str
+    best: float | None
+    share: float | None
+    goal: float | None
+    absolute: bool
+    verdict: Verdict
+    note: str
+
+
+def best_peer(result: Result) -> Series | None:
+    """The peers' series with the smallest median."""
+    peers = [s for s in result.series if s.side != OURS and s.median is not None]
+    return min(peers, key=lambda s: s.median or 0.0, default=None)
+
+
+def make_rows(result: Result) -> list[Row]:
+    """The lines of one workload, one for each of chainrule's variants that was measured."""
+    measured = {series.variant: series for series in result.series if series.side == OURS}
+    return [
+        _row(result, variant, measured[variant.name])
+        for variant in result.workload.variants
+        if variant.name in measured
+    ]
+
+
+def _row(result: Result, variant: Variant, series: Series) -> Row:
+    workload = result.workload
+    best = best_peer(result)
+    ours, peer = series.median, best.median if best else None
+    share = ours / peer if ours is not None and peer else None
+    absolute = variant.limit is not None
+    goal = variant.limit if absolute else variant.share
+    judged = ours if absolute else share
+    notes = [note for note in (series.note, best.note if best else "") if note]
+    return Row(
+        workload=workload.name,
+        title=workload.title,
+        variant=variant.name,
+        unit="MiB" if workload.measure == "memory" else "s",
+        ours=ours,
+        peer=best.label if best else "",
+        best=peer,
+        share=share,
+        goal=goal,
+        absolute=absolute,
+        verdict=judge(ours, judged, goal, failed=_fell_short(series)),
+        note="; ".join(notes),
+    )
+
+
+def judge(
+    ours: float | None, judged: float | None, goal: float | None, *, failed: bool = False
+) -> Verdict:
+    """Whether a goal is met.
+
+    Args:
+        ours: chainrule's figure; None if it failed.
+        judged: what is compared with the goal; None if there is nothing to compare with.
+        goal: at most this.
+        failed: the work was done but did not reach what it had to.
+    """
+    if ours is None:
+        return "failed"
+    if goal is None:
+        return "no goal"
+    if judged is None:
+        return "no peer"
+    return "met" if judged <= goal and not failed else "missed"
+
+
+def _fell_short(series: Series) -> bool:
+    return any("not reached" in sample.note for sample in series.samples)
+
+
+def figure(value: float | None, unit: str) -> str:
+    """A figure with three digits in the unit that suits its size.
+
+    >>> figure(0.0000372, "s"), figure(2.04, "s"), figure(301.2, "MiB")
+    ('37.2 µs', '2.04 s', '301 MiB')
+    """
+    if value is None:
+        return "-"
+    if unit == "s":
+        for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+            if value >= scale or name == "µs":
+                return f"{value / scale:#.3g} {name}".replace(". ", " ")
+    return f"{value:#.3g} {unit}".replace(". ", " ")
