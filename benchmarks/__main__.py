@@ -17,6 +17,10 @@ from benchmarks.runner import Runner, own_peers
 from benchmarks.serving import threads
 from benchmarks.workloads import BY_NAME, PEERS, WORKLOADS, all_forms
 
+#: Cores' worth of other work that a sitting bears.
+QUIET_CORES = 0.15
+DISTORTED = "figures of sides that use several threads come out too large"
+
 #: Columns of the tables where the output is no terminal.
 FILE_WIDTH = 170
 
@@ -87,16 +91,19 @@ def main() -> None:
     width = None if sys.stdout.isatty() else FILE_WIDTH
     console, progress = Console(width=width), Console(stderr=True)
     start = time.perf_counter()
+    found = machine.describe()
 
     def say(text: str) -> None:
         progress.print(f"[dim]{time.perf_counter() - start:6.1f} s[/dim]  {text}", highlight=False)
 
     facts: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        "machine": machine.describe(),
+        "machine": found,
         "repeats": given.repeats,
         "seconds": given.seconds,
     }
+    if (found["busy"] or 0.0) > QUIET_CORES:
+        say(f"the machine is at work for others ({found['busy']:.1f} cores): {DISTORTED}")
     runner = Runner(sys.executable, given.peers, given.repeats, given.seconds, given.without, say)
     results: list[Result] = []
     lines: list[sweeps.Line] = []
@@ -109,7 +116,6 @@ def main() -> None:
     except KeyboardInterrupt:
         say("interrupted: what was measured so far follows")
     facts["versions"] = runner.versions
-    facts["machine"]["load at the end"] = machine.describe()["load"]
     rows = [row for result in results for row in make_rows(result)]
     _print(console, facts, results, rows, lines)
     for path in report.save(given.out, facts, results, rows, lines):
@@ -124,8 +130,9 @@ def _print(
         report.print_rows(rows, console)
     report.print_lines(lines, console)
     about = facts["machine"]
-    load = f"load {about['load']:.1f} to {about['load at the end']:.1f}" if about["load"] else ""
-    console.print(f"{about['processor']}, {about['cores']} cores, {about['system']}, {load}")
+    console.print(f"{about['processor']}, {about['cores']} cores, {about['system']}")
+    if (about["busy"] or 0.0) > QUIET_CORES:
+        console.print(f"{about['busy']:.1f} cores were at work for others: {DISTORTED}")
     for side, versions in facts["versions"].items():
         console.print(f"{side}: " + ", ".join(f"{name} {text}" for name, text in versions.items()))
     if "peak_flops" in facts:

@@ -25,7 +25,26 @@ def describe() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "load": load,
+        "busy": busy_cores(),
     }
+
+
+def busy_cores(seconds: float = 0.5) -> float | None:
+    """How many cores are at work right now, for whomever; None where the system does not tell."""
+    try:
+        before = _processor_time()
+        time.sleep(seconds)
+        after = _processor_time()
+    except (OSError, ValueError, IndexError):
+        return None
+    return (after - before) / seconds
+
+
+def _processor_time() -> float:
+    """Seconds that all cores together have worked since the machine was started."""
+    first = Path("/proc/stat").read_text("utf-8").splitlines()[0].split()
+    user, nice, system, _, _, *interrupts = (int(ticks) for ticks in first[1:9])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
 
 
 def _processor() -> str:

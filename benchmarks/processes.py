@@ -49,20 +49,19 @@ class Side:
         cache: Path | None = None,
         options: Sequence[str] = (),
     ) -> None:
-        self._resources = contextlib.ExitStack()
-        self._errors = self._resources.enter_context(
-            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        )
-        self._process = subprocess.Popen(
-            [python, "-m", module, workload, *options],
-            cwd=ROOT,
-            env=environment(cache),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            encoding="utf-8",
-        )
+        self._folder = tempfile.TemporaryDirectory(prefix="chainrule-benchmark-")
+        self._errors = Path(self._folder.name, "errors")
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [python, "-m", module, workload, *options],
+                cwd=ROOT,
+                env=environment(cache),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                encoding="utf-8",
+            )
         try:
             self.versions: dict[str, str] = self._answer()["versions"]
         except SideError:
@@ -95,7 +94,7 @@ class Side:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        self._resources.close()
+        self._folder.cleanup()
 
     def _ask(self, command: str) -> dict[str, Any]:
         try:
@@ -123,8 +122,7 @@ class Side:
 
     def _last_words(self) -> str:
         self._process.wait()
-        self._errors.seek(0)
-        lines = self._errors.read().strip().splitlines()
+        lines = self._errors.read_text("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else f"ended with status {self._process.returncode}"
 
 

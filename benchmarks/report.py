@@ -32,30 +32,28 @@ def cells(row: Row) -> list[str]:
         figure(row.ours, row.unit),
         row.peer or "-",
         figure(row.best, row.unit),
-        "-" if row.share is None else f"{row.share:.3f}",
+        _share(row.share),
+        _share(row.share_of_smallest),
         goal_text(row),
         row.verdict,
         row.note,
     ]
 
 
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 HEADINGS = (
-    "workload",
-    "form",
-    "chainrule",
-    "best peer",
-    "its figure",
-    "share",
-    "goal",
-    "",
+    "workload", "form", "chainrule", "best peer", "its figure", "share", "of smallest", "goal", "",
     "notes",
-)
+)  # fmt: skip
 
 
 def print_rows(rows: Sequence[Row], console: Console) -> None:
     """Print the table of ratios."""
     table = Table(*HEADINGS, title="chainrule beside the best peer: medians", title_justify="left")
-    for column in (2, 4, 5, 6):
+    for column in (2, 4, 5, 6, 7):
         table.columns[column].justify = "right"
     for row in rows:
         *texts, verdict, note = cells(row)

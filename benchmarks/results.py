@@ -41,6 +41,13 @@ class Series:
         return statistics.median(sample.value for sample in self.samples)
 
     @property
+    def smallest(self) -> float | None:
+        """The smallest sample: the least disturbed by what else runs on the machine."""
+        if self.median is None:
+            return None
+        return min(sample.value for sample in self.samples)
+
+    @property
     def note(self) -> str:
         """What to know about it: an error, or the last sample's score and note."""
         if self.error or not self.samples:
@@ -79,6 +86,8 @@ class Row:
         peer: the best peer with its variant, or "".
         best: that peer's median.
         share: ours over best.
+        share_of_smallest: chainrule's smallest sample over the smallest of all peers' samples,
+            which other work on the machine distorts least.
         goal: at most this share, or this figure where ``absolute``.
         absolute: whether the goal is a figure.
         verdict: whether the goal is met.
@@ -93,6 +102,7 @@ class Row:
     peer: str
     best: float | None
     share: float | None
+    share_of_smallest: float | None
     goal: float | None
     absolute: bool
     verdict: Verdict
@@ -119,7 +129,7 @@ def _row(result: Result, variant: Variant, series: Series) -> Row:
     workload = result.workload
     best = best_peer(result)
     ours, peer = series.median, best.median if best else None
-    share = ours / peer if ours is not None and peer else None
+    share = _ratio(ours, peer)
     absolute = variant.limit is not None
     goal = variant.limit if absolute else variant.share
     judged = ours if absolute else share
@@ -133,11 +143,21 @@ def _row(result: Result, variant: Variant, series: Series) -> Row:
         peer=best.label if best else "",
         best=peer,
         share=share,
+        share_of_smallest=_ratio(series.smallest, _smallest_of_peers(result)),
         goal=goal,
         absolute=absolute,
         verdict=judge(ours, judged, goal, failed=_fell_short(series)),
         note="; ".join(notes),
     )
+
+
+def _ratio(ours: float | None, peer: float | None) -> float | None:
+    return ours / peer if ours is not None and peer else None
+
+
+def _smallest_of_peers(result: Result) -> float | None:
+    found = [s.smallest for s in result.series if s.side != OURS]
+    return min((value for value in found if value is not None), default=None)
 
 
 def judge(
@@ -172,8 +192,7 @@ def figure(value: float | None, unit: str) -> str:
     """
     if value is None:
         return "-"
-    if unit == "s":
-        for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-            if value >= scale or name == "µs":
-                return f"{value / scale:#.3g} {name}".replace(". ", " ")
-    return f"{value:#.3g} {unit}".replace(". ", " ")
+    name = unit
+    if unit == "s" and value < 1:
+        value, name = (value * 1e3, "ms") if value >= 1e-3 else (value * 1e6, "µs")
+    return f"{value:#.3g}".rstrip(".") + f" {name}"

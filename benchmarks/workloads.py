@@ -76,7 +76,7 @@ _COMMAND = (
 )  # fmt: skip
 _WARM, _COLD = "cache warm", "cache cold"
 _STEPS = {
-    "torch": ("eager", "fused", "compiled"),
+    "torch": ("eager", "fused", "fused, one thread", "compiled"),
     "jax": ("jit", "scan"),
     "tensorflow": ("function", "XLA"),
 }
@@ -109,7 +109,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "tape",
         "the article's tape loop, an epoch",
         (Variant("eager", 1.0), Variant("jit", 0.25)),
-        {"torch": ("eager",)},
+        {"torch": ("eager", "eager, one thread")},
     ),
     Workload("predict_10", "predict of one row, 10-10-1", (Variant("predict", 0.5),), _TORCH_ROW),
     Workload(
@@ -119,7 +119,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "images",
         "fit of 60,000x784, 784-128-10, batch 64, 3 epochs, compile included",
         (Variant(_WARM, 0.7), Variant(_COLD, 0.7)),
-        {"torch": ("fused", "compiled"), "jax": ("jit", "scan"), "tensorflow": ("function", "XLA")},
+        {"torch": _STEPS["torch"][1:], "jax": ("jit", "scan"), "tensorflow": ("function", "XLA")},
         "fresh",
     ),
     Workload(

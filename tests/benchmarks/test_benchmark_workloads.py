@@ -1,0 +1,148 @@
+"""The registry of workloads, the command line, and the pipe between the processes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import ours
+from benchmarks.__main__ import parse
+from benchmarks.machine import peak_ir
+from benchmarks.processes import Side, SideError, run_program
+from benchmarks.serving import Measured, repeated
+from benchmarks.sweeps import SWEEPS, Net, nets
+from benchmarks.workloads import (
+    BY_NAME,
+    PEERS,
+    ROOT,
+    WORKLOADS,
+    Workload,
+    all_forms,
+    peer_program,
+)
+
+WITHOUT_PROGRAMS = [workload for workload in WORKLOADS if workload.kind != "program"]
+
+
+def name_of(workload: Workload) -> str:
+    return workload.name
+
+
+def test_names_are_unique() -> None:
+    assert len(BY_NAME) == len(WORKLOADS)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=name_of)
+def test_every_form_has_one_goal(workload: Workload) -> None:
+    assert workload.variants
+    for variant in workload.variants:
+        assert (variant.share is None) != (variant.limit is None), variant
+    if any(variant.share is not None for variant in workload.variants):
+        assert workload.peers
+    assert set(workload.peers) <= set(PEERS)
+
+
+@pytest.mark.parametrize("workload", WITHOUT_PROGRAMS, ids=name_of)
+def test_chainrule_can_do_every_form(workload: Workload) -> None:
+    assert set(ours.WORK[workload.name]) == {variant.name for variant in workload.variants}
+
+
+def test_nothing_is_prepared_that_no_workload_asks_for() -> None:
+    assert set(ours.WORK) == {workload.name for workload in WITHOUT_PROGRAMS}
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_peers_name_the_forms_that_workloads_ask_for(peer: str) -> None:
+    # Read, not imported: the peers live in environments of their own.
+    source = (ROOT / "benchmarks" / "peers" / f"{peer}_side.py").read_text("utf-8")
+    assert "\nWORK" in source
+    for workload in WITHOUT_PROGRAMS:
+        for form in workload.peers.get(peer, ()):
+            assert f'"{form}"' in source, (workload.name, form)
+
+
+def test_peers_programs_exist() -> None:
+    for peer in BY_NAME["cold"].peers:
+        assert Path(*peer_program(peer)).is_file()
+    assert BY_NAME["memory"].program == BY_NAME["cold"].program
+
+
+def test_command_line() -> None:
+    given = parse(["--peer", f"jax={sys.executable}", "--workloads", "seed", "--repeats", "2"])
+    assert given.peers["jax"] == sys.executable
+    assert (given.workloads, given.repeats, given.sweep) == (["seed"], 2, None)
+    assert parse([]).workloads == list(BY_NAME)
+    assert parse(["--sweep"]).sweep == list(SWEEPS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--peer", f"caffe={sys.executable}"], "unknown peer 'caffe'"),
+        (["--peer", "jax=/nowhere/python"], "no interpreter"),
+        (["--workloads", "sead"], "unknown name 'sead'"),
+        (["--sweep", "height"], "unknown name 'height'"),
+        (["--without", "torch:quick"], "unknown name 'torch:quick'"),
+        (["--repeats", "0"], "above zero"),
+    ],
+)
+def test_wrong_arguments(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_forms_begin_with_chainrules() -> None:
+    forms = all_forms(BY_NAME["tape"])
+    assert forms[:3] == [("chainrule", "eager"), ("chainrule", "jit"), ("torch", "eager")]
+
+
+def test_repeated_work_is_divided_by_its_count() -> None:
+    counts = []
+    sample = repeated(counts.append, 0.001)
+    measured = sample()
+    assert isinstance(measured, Measured)
+    assert counts[0] == 3
+    assert measured.value * counts[-1] < 1.0
+
+
+def test_a_side_answers_through_the_pipe() -> None:
+    with Side(sys.executable, "benchmarks.peers.numpy_side", "matmul_512") as side:
+        assert "numpy" in side.versions
+        with pytest.raises(SideError, match="KeyError"):
+            side.prepare("sorting")
+
+
+def test_a_side_that_cannot_start_says_why() -> None:
+    with pytest.raises(SideError, match="invalid choice"):
+        Side(sys.executable, "benchmarks.peers.numpy_side", "gardening")
+
+
+def test_programs_are_timed_and_weighed() -> None:
+    run = run_program([sys.executable, "-c", "x = bytearray(64 << 20)"], sys.executable)
+    assert run.seconds > 0
+    assert run.memory is None or 64 < run.memory < 200
+    with pytest.raises(SideError, match="ZeroDivisionError"):
+        run_program([sys.executable, "-c", "1 / 0"], sys.executable)
+
+
+def test_sweeps_vary_one_thing() -> None:
+    assert [net for value, net in nets("depth") if value == 2] == [Net()]
+    for name in SWEEPS:
+        assert all(getattr(net, name) == value for value, net in nets(name))
+
+
+def test_flops_of_a_step() -> None:
+    # One layer: forward and weight gradient. Two: also the deltas of the first.
+    assert Net(width=10, batch=3, depth=1).flops == 2 * (2 * 3 * 10 * 10)
+    assert Net(width=10, batch=3, depth=2).flops == 5 * (2 * 3 * 10 * 10)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_code_of_the_arithmetic_limit_is_accepted(fused: bool) -> None:
+    llvm = pytest.importorskip("chainrule.backends.cpu.llvm")
+    text = peak_ir(4, 6, fused)
+    assert b"peak" in llvm.compile_object(text)
+    assert text.count("llvm.fma" if fused else "fmul") >= 6
