@@ -6,13 +6,14 @@ A batch that is learnt by heart drives Adam's moments into denormals, which are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from benchmarks import data
-from benchmarks.serving import Builder, main, threads
+from benchmarks.serving import Builder, Options, Sample, main, once, repeated, threads
 
 torch.set_num_threads(threads())
 torch.set_flush_denormal(True)
@@ -46,16 +47,114 @@ class Mode(NamedTuple):
 
     fused: bool = True
     compiled: bool = False
-    threads: int = threads()
+    workers: int = threads()
 
 
 MODES = {
     "eager": Mode(fused=False),
     "fused": Mode(),
-    "fused, one thread": Mode(threads=1),
+    "fused, one thread": Mode(workers=1),
     "compiled": Mode(compiled=True),
 }
-EAGERWORK: dict[str, dict[str, Builder]] = {
+EAGER_MODES = {"eager": Mode(fused=False), "eager, one thread": Mode(fused=False, workers=1)}
+
+
+def make_step(
+    model: nn.Module, loss_function: Any, rate: float, mode: Mode
+) -> Callable[[Any, Any], Any]:
+    """A training step on a batch, in the form of PyTorch's tutorials."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=mode.fused)
+
+    def forward(x: Any, y: Any) -> Any:
+        return loss_function(model(x), y)
+
+    loss_of = torch.compile(forward) if mode.compiled else forward
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(x, y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def steps(problem: Callable[[], tuple[Any, ...]], mode: Mode) -> Builder:
+    """Steps on one batch."""
+
+    def build(options: Options) -> Sample:
+        model, loss_function, x, y, rate = problem()
+        step = make_step(model, loss_function, rate, mode)
+
+        def run(count: int) -> None:
+            torch.set_num_threads(mode.workers)
+            for epoch in range(count):
+                loss = step(x, y)
+                if epoch % 100 == 0:
+                    float(loss)
+
+        return repeated(run, options.seconds)
+
+    return build
+
+
+def predict(name: str) -> Builder:
+    """One row through the network, call after call."""
+
+    def build(options: Options) -> Sample:
+        row = torch.from_numpy(data.row_data())
+        model = network(data.PREDICT_WIDTH, data.PREDICT_HIDDEN[name], 1).eval()
+
+        def run(count: int) -> None:
+            with torch.inference_mode():
+                for _ in range(count):
+                    model(row)
+
+        return repeated(run, options.seconds)
+
+    return build
+
+
+def image_fit(mode: Mode) -> Builder:
+    """Three epochs of the images, rows shuffled, and the compiling of the step."""
+
+    def build(options: Options) -> Sample:
+        x, y = map(torch.from_numpy, data.image_data())
+        y = y.long()
+        model = network(data.MLP_INPUTS, (data.IMAGE_HIDDEN,), data.CLASSES)
+
+        def run() -> None:
+            torch.set_num_threads(mode.workers)
+            step = make_step(model, nn.CrossEntropyLoss(), 0.001, mode)
+            # The short last batch would be compiled apart: all peers leave it out.
+            whole = data.IMAGES // data.IMAGE_BATCH * data.IMAGE_BATCH
+            for _ in range(data.IMAGE_EPOCHS):
+                for rows in torch.split(torch.randperm(len(x))[:whole], data.IMAGE_BATCH):
+                    loss = step(x.index_select(0, rows), y.index_select(0, rows))
+                float(loss)
+
+        return once(run)
+
+    return build
+
+
+def matmul(name: str) -> Builder:
+    """A product of two square matrices."""
+
+    def build(options: Options) -> Sample:
+        x, y = map(torch.from_numpy, data.square_data(data.SQUARES[name]))
+
+        def run(count: int) -> None:
+            for _ in range(count):
+                torch.mm(x, y)
+
+        return repeated(run, options.seconds)
+
+    return build
+
+
+WORK: dict[str, dict[str, Builder]] = {
     "seed": {name: steps(seed_problem, mode) for name, mode in MODES.items()},
     "mlp": {name: steps(mlp_problem, mode) for name, mode in MODES.items()},
     "tape": {name: steps(seed_problem, mode) for name, mode in EAGER_MODES.items()},
