@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import threading
@@ -90,11 +91,11 @@ def peak_ir(lanes: int, chains: int, fused: bool) -> str:
     return "\n".join([*lines, "  ret void", "}", ""])
 
 
-def peak_flops(workers: int, repeats: int = 60) -> float:
+def peak_flops(workers: int, repeats: int = 100) -> float:
     """Floating-point operations a second in float32 that so many threads reach together.
 
-    The best of many short runs of a register-only loop on all of them at once: other work on the
-    machine does not lower it as long as it pauses now and then.
+    The sum over the threads of the best of many short runs of a register-only loop, all threads at
+    once: other work on the machine does not lower it as long as it pauses now and then.
     """
     from chainrule.backends.cpu import llvm
 
@@ -103,15 +104,19 @@ def peak_flops(workers: int, repeats: int = 60) -> float:
     text = peak_ir(lanes, chains, fused=variant != "sse")
     library = llvm.load_object(llvm.compile_object(text), ["peak"])
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(library.address("peak"))
-    memory = [np.zeros(1024, np.float32) for _ in range(workers)]
-    count = 400_000
-    rates = []
-    for _ in range(repeats):
-        team = [threading.Thread(target=run, args=(m.ctypes.data, count)) for m in memory]
-        start = time.perf_counter()
-        for thread in team:
-            thread.start()
-        for thread in team:
-            thread.join()
-        rates.append(2 * lanes * chains * count * workers / (time.perf_counter() - start))
-    return max(rates)
+    count = 200_000
+    best = [math.inf] * workers
+
+    def work(number: int) -> None:
+        memory = np.zeros(1024, np.float32)
+        for _ in range(repeats):
+            start = time.perf_counter()
+            run(memory.ctypes.data, count)
+            best[number] = min(best[number], time.perf_counter() - start)
+
+    team = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
+    for thread in team:
+        thread.start()
+    for thread in team:
+        thread.join()
+    return sum(2 * lanes * chains * count / seconds for seconds in best)
