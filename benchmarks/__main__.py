@@ -55,7 +55,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--repeats", type=int, default=5, metavar="N", help="samples of each form (5)")
     add("--seconds", type=float, default=0.3, help="length of a sample of repeated work (0.3)")
     add("--without", nargs="*", default=[], metavar="SIDE:FORM", help="such as torch:compiled")
-    add("--out", type=Path, default=Path("benchmark-results"), metavar="FOLDER")
+    add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
     given = parser.parse_args(arguments)
     given.peers = own_peers(sys.executable)
     for text in given.peer:
@@ -102,8 +102,7 @@ def main() -> None:
         "repeats": given.repeats,
         "seconds": given.seconds,
     }
-    if (found["busy"] or 0.0) > QUIET_CORES:
-        say(f"the machine is at work for others ({found['busy']:.1f} cores): {DISTORTED}")
+    others = machine.OtherWork()
     runner = Runner(sys.executable, given.peers, given.repeats, given.seconds, given.without, say)
     results: list[Result] = []
     lines: list[sweeps.Line] = []
@@ -116,6 +115,7 @@ def main() -> None:
     except KeyboardInterrupt:
         say("interrupted: what was measured so far follows")
     facts["versions"] = runner.versions
+    found["cores at work for others"] = others.cores()
     rows = [row for result in results for row in make_rows(result)]
     _print(console, facts, results, rows, lines)
     for path in report.save(given.out, facts, results, rows, lines):
@@ -131,8 +131,9 @@ def _print(
     report.print_lines(lines, console)
     about = facts["machine"]
     console.print(f"{about['processor']}, {about['cores']} cores, {about['system']}")
-    if (about["busy"] or 0.0) > QUIET_CORES:
-        console.print(f"{about['busy']:.1f} cores were at work for others: {DISTORTED}")
+    busy = about["cores at work for others"]
+    if busy is not None and busy > QUIET_CORES:
+        console.print(f"[red]{busy:.1f} cores were at work for others[/red]: {DISTORTED}")
     for side, versions in facts["versions"].items():
         console.print(f"{side}: " + ", ".join(f"{name} {text}" for name, text in versions.items()))
     if "peak_flops" in facts:

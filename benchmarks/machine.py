@@ -25,19 +25,28 @@ def describe() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "load": load,
-        "busy": busy_cores(),
     }
 
 
-def busy_cores(seconds: float = 0.5) -> float | None:
-    """How many cores are at work right now, for whomever; None where the system does not tell."""
-    try:
-        before = _processor_time()
-        time.sleep(seconds)
-        after = _processor_time()
-    except (OSError, ValueError, IndexError):
-        return None
-    return (after - before) / seconds
+class OtherWork:
+    """How many cores work for others than this process and the ended ones that it started."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+        self._before = self._others()
+
+    def cores(self) -> float | None:
+        """The mean since the start; None where the system does not tell."""
+        after = self._others()
+        if self._before is None or after is None:
+            return None
+        return max(0.0, (after - self._before) / (time.perf_counter() - self._begin))
+
+    def _others(self) -> float | None:
+        try:
+            return _processor_time() - sum(os.times()[:4])
+        except (OSError, ValueError, IndexError):
+            return None
 
 
 def _processor_time() -> float:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import ours
 from benchmarks.__main__ import parse
-from benchmarks.machine import peak_ir
+from benchmarks.machine import OtherWork, describe, peak_ir
 from benchmarks.processes import Side, SideError, run_program
 from benchmarks.serving import Measured, repeated
 from benchmarks.sweeps import SWEEPS, Net, nets
@@ -146,3 +146,11 @@ def test_code_of_the_arithmetic_limit_is_accepted(fused: bool) -> None:
     text = peak_ir(4, 6, fused)
     assert b"peak" in llvm.compile_object(text)
     assert text.count("llvm.fma" if fused else "fmul") >= 6
+
+
+def test_the_machine_is_named() -> None:
+    facts = describe()
+    assert facts["processor"]
+    assert facts["cores"] >= 1
+    cores = OtherWork().cores()
+    assert cores is None or cores >= 0
