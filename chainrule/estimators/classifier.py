@@ -38,7 +38,7 @@ class NetworkClassifier(NetworkEstimator):
         hidden: widths of the hidden layers; default (64, 64).
         activation: of the hidden layers, a name or function; default "silu".
         optimizer: a name or an Optimizer; default "adam".
-        learning_rate: a number or a schedule; default "auto": 0.004 for Adam and its kin, else
+        learning_rate: a number or a schedule; default "auto": 0.003 for Adam and its kin, else
             the optimizer's own.
         batch_size: rows in a step; default "auto": about a 32nd of the rows, at least 32, at most
             256, all of fewer than 50. None: all rows.
@@ -51,7 +51,8 @@ class NetworkClassifier(NetworkEstimator):
             something watches it, 0.1, or 0.2 of fewer than 1,000 rows.
         dropout: the share of hidden units left out in a step; default "auto": 0.2, 0 for fewer
             than 50 rows.
-        weight_decay: decoupled; default "auto": 0.1 for Adam and its kin, else 0.
+        weight_decay: decoupled; default "auto": for Adam and its kin 300 / N, between 0.01 and 1;
+            else 0.
         label_smoothing: of the default loss; default "auto": 0.05, but 0 where ``until`` has a
             goal for the loss.
         loss: a loss that takes class probabilities or logits, or a function of (y_true, y_pred)

@@ -16,11 +16,12 @@ SMALL = 50
 """Fewer rows than this are used whole in every step: no rows are held out, nothing is dropped."""
 
 ENOUGH_TO_HOLD_OUT_A_TENTH = 1_000
-ADAM_RATE = 0.004
+ADAM_RATE = 0.003
 ADAM_FAMILY = ("adam", "adamw", "nadam", "amsgrad")
-WEIGHT_DECAY = 0.1
+WEIGHT_DECAY_ROWS = 300
 LABEL_SMOOTHING = 0.05
-DROPOUT = {"classifier": 0.2, "regressor": 0.1}
+DROPOUT = 0.2
+INITIALIZER = "lecun_uniform"
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,12 @@ class Plan:
     dtype: str
 
 
-def make_plan(parameters: Mapping[str, Any], rows: int, kind: str, full_batch: bool) -> Plan:
+def make_plan(parameters: Mapping[str, Any], rows: int, full_batch: bool) -> Plan:
     """The settings for a table.
 
     Args:
         parameters: those of the estimator, checked.
         rows: how many rows there are to learn from.
-        kind: "classifier" or "regressor".
         full_batch: whether the optimizer uses all rows in each step anyway.
     """
     small = rows < SMALL
@@ -57,7 +57,7 @@ def make_plan(parameters: Mapping[str, Any], rows: int, kind: str, full_batch: b
         None if full_batch else _batch_size(parameters["batch_size"], rows),
         stopping,
         _validation_fraction(parameters, rows, stopping),
-        (0.0 if small or full_batch else DROPOUT[kind])
+        (0.0 if small or full_batch else DROPOUT)
         if parameters["dropout"] == AUTO
         else float(parameters["dropout"]),
         "float64" if small else "float32",
@@ -96,8 +96,22 @@ def _validation_fraction(
     return 0.1 if rows >= ENOUGH_TO_HOLD_OUT_A_TENTH else 0.2
 
 
-def make_optimizer(parameters: Mapping[str, Any]) -> Optimizer:
-    """A new optimizer with the settings asked for."""
+def default_weight_decay(rows: int) -> float:
+    """300 over the rows, between 0.01 and 1: the pull towards zero weighs less the more is known.
+
+    >>> default_weight_decay(600)
+    0.5
+    """
+    return min(1.0, max(0.01, WEIGHT_DECAY_ROWS / rows))
+
+
+def make_optimizer(parameters: Mapping[str, Any], rows: int) -> Optimizer:
+    """A new optimizer with the settings asked for.
+
+    Args:
+        parameters: those of the estimator, checked.
+        rows: how many rows there are to learn from.
+    """
     given = parameters["optimizer"]
     found = optimizers.get(given)
     settings = found.get_config()
@@ -110,7 +124,7 @@ def make_optimizer(parameters: Mapping[str, Any]) -> Optimizer:
     elif adam:
         settings["learning_rate"] = ADAM_RATE
     if decay == AUTO:
-        decay = WEIGHT_DECAY if adam else None
+        decay = default_weight_decay(rows) if adam else None
     if decay is not None:
         settings["weight_decay"] = float(decay)
         settings["no_decay"] = ["bias"]

@@ -21,7 +21,7 @@ from chainrule.data import (
 )
 from chainrule.errors import ArgumentError, DataError
 from chainrule.estimators.base import Estimator, not_fitted_error
-from chainrule.estimators.defaults import Plan, make_optimizer, make_plan
+from chainrule.estimators.defaults import INITIALIZER, Plan, make_optimizer, make_plan
 from chainrule.estimators.validation import (
     Inputs,
     check_names,
@@ -152,9 +152,9 @@ class NetworkEstimator(Estimator):
             self._check_inputs(inputs)
             features, targets = self._features(inputs), self._encode(y)
             optimizer = self._optimizer or self._train_with(
-                make_optimizer(parameters), features, parameters
+                make_optimizer(parameters, len(features)), features, parameters
             )
-        plan = make_plan(parameters, len(features), self._estimator_type, optimizer.full_batch)
+        plan = make_plan(parameters, len(features), optimizer.full_batch)
         history = self.model_.fit(
             features,
             targets,
@@ -212,8 +212,8 @@ class NetworkEstimator(Estimator):
         self, features: Array, parameters: dict[str, Any], seed: int
     ) -> tuple[Plan, Optimizer]:
         """Make the network, the optimizer and the loss."""
-        optimizer = make_optimizer(parameters)
-        plan = make_plan(parameters, len(features), self._estimator_type, optimizer.full_batch)
+        optimizer = make_optimizer(parameters, len(features))
+        plan = make_plan(parameters, len(features), optimizer.full_batch)
         if self.model is None:
             self.model_ = self._default_network(parameters, plan)
         else:
@@ -231,13 +231,16 @@ class NetworkEstimator(Estimator):
 
     def _default_network(self, parameters: dict[str, Any], plan: Plan) -> Sequential:
         """Dense layers, each followed by dropout where there is any."""
+
+        def dense(width: int, activation: Any) -> Dense:
+            return Dense(width, activation, kernel_initializer=INITIALIZER, dtype=plan.dtype)
+
         network = Sequential()
         for width in parameters["hidden"]:
-            network.add(Dense(width, activation=parameters["activation"], dtype=plan.dtype))
+            network.add(dense(width, parameters["activation"]))
             if plan.dropout:
                 network.add(Dropout(plan.dropout, dtype=plan.dtype))
-        width, activation = self._output_layer(parameters)
-        network.add(Dense(width, activation=activation, dtype=plan.dtype))
+        network.add(dense(*self._output_layer(parameters)))
         return network
 
     def _output_width(self) -> int:

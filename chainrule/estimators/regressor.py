@@ -38,7 +38,7 @@ class NetworkRegressor(NetworkEstimator):
         hidden: widths of the hidden layers; default (64, 64).
         activation: of the hidden layers, a name or function; default "silu".
         optimizer: a name or an Optimizer; default "adam".
-        learning_rate: a number or a schedule; default "auto": 0.004 for Adam and its kin, else
+        learning_rate: a number or a schedule; default "auto": 0.003 for Adam and its kin, else
             the optimizer's own.
         batch_size: rows in a step; default "auto": about a 32nd of the rows, at least 32, at most
             256, all of fewer than 50. None: all rows.
@@ -50,9 +50,10 @@ class NetworkRegressor(NetworkEstimator):
         patience: epochs without an improvement before early stopping; default 20.
         validation_fraction: the share of rows to hold out; default "auto": where something watches
             it, 0.1, or 0.2 of fewer than 1,000 rows.
-        dropout: the share of hidden units left out in a step; default "auto": 0.1, 0 for fewer
+        dropout: the share of hidden units left out in a step; default "auto": 0.2, 0 for fewer
             than 50 rows.
-        weight_decay: decoupled; default "auto": 0.1 for Adam and its kin, else 0.
+        weight_decay: decoupled; default "auto": for Adam and its kin 300 / N, between 0.01 and 1;
+            else 0.
         loss: a loss, its name, or a function of (y_true, y_pred); default "auto": mean squared
             error. Targets of ``poisson`` and ``msle`` are not standardised.
         model: a Model to train a copy of, or a function, of nothing or of (columns, outputs), that

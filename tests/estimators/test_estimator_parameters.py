@@ -111,27 +111,27 @@ def test_parameters_of_parameters() -> None:
     ("rows", "batch"), [(49, None), (50, 32), (1024, 32), (1025, 64), (5000, 256), (10**6, 256)]
 )
 def test_batches_grow_with_the_rows(rows: int, batch: int | None) -> None:
-    plan = make_plan(NetworkClassifier()._checked_parameters(), rows, "classifier", False)
+    plan = make_plan(NetworkClassifier()._checked_parameters(), rows, False)
     assert plan.batch_size == batch
 
 
 def test_small_tables_are_used_whole() -> None:
-    plan = make_plan(NetworkClassifier()._checked_parameters(), 49, "classifier", False)
+    plan = make_plan(NetworkClassifier()._checked_parameters(), 49, False)
     assert plan.early_stopping is None
     assert plan.validation_fraction == 0
     assert plan.dropout == 0
-    plan = make_plan(NetworkClassifier()._checked_parameters(), 50, "classifier", False)
+    plan = make_plan(NetworkClassifier()._checked_parameters(), 50, False)
     assert plan.early_stopping is not None
     assert plan.validation_fraction == 0.2
-    plan = make_plan(NetworkClassifier()._checked_parameters(), 1000, "classifier", False)
+    plan = make_plan(NetworkClassifier()._checked_parameters(), 1000, False)
     assert plan.validation_fraction == 0.1
 
 
 def test_default_rates_are_for_adam_only() -> None:
     def made(**settings: Any) -> cr.optimizers.Optimizer:
-        return make_optimizer(NetworkClassifier(**settings)._checked_parameters())
+        return make_optimizer(NetworkClassifier(**settings)._checked_parameters(), 600)
 
-    assert (made().learning_rate, made().weight_decay) == (0.004, 0.1)
+    assert (made().learning_rate, made().weight_decay) == (0.003, 0.5)
     assert made(optimizer="sgd").learning_rate == cr.optimizers.SGD().learning_rate
     assert made(optimizer="sgd").weight_decay == 0
     assert made(optimizer="sgd", lr=0.3, weight_decay=0.2).weight_decay == 0.2
