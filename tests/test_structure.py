@@ -134,7 +134,19 @@ def test_missing_docstrings_are_found() -> None:
     assert list(_undocumented(module)) == ["planted.Child.g", "planted.h"]
 
 
-HEAVY = ("click", "matplotlib", "narwhals", "pandas", "polars", "rich", "safetensors", "sklearn")
+HEAVY = (
+    "click",
+    "llvmlite",
+    "matplotlib",
+    "narwhals",
+    "pandas",
+    "platformdirs",
+    "polars",
+    "rich",
+    "safetensors",
+    "scipy",
+    "sklearn",
+)
 
 
 def test_import_loads_nothing_heavy() -> None:
