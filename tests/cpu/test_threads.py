@@ -13,12 +13,22 @@ import pytest
 from small_programs import AlwaysShared, Chain, chain_result
 
 import chainrule as cr
-from chainrule.backends.cpu import threads
+from chainrule.backends.cpu import cache, threads
 from chainrule.backends.cpu.runtime import JOB
 from chainrule.errors import ArgumentError
 
 ROOT = Path(__file__).resolve().parents[2]
 DONE = JOB.index("done")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_folder(tmp_path_factory):
+    before = cache.default_folder()
+    cache.use_folder(tmp_path_factory.mktemp("objects"))
+    yield
+    cache.use_folder(before)
+
+
 PIECES = ([1, 1], [2, 3], [1, 5, 1], [16, 1, 1, 7], [4, 4, 4, 4], [1, 1, 8, 2, 1])
 
 
@@ -267,9 +277,11 @@ def test_sharing_goes_on_while_it_pays():
 
 
 def test_small_steps_run_alone():
-    now, shares = simulate(threads.Pace(), 200, alone=2e-6, shared=lambda now: 9e-6, steps=100)
-    assert shares[-20:].count(True) <= 1
-    assert now < 200 * 100 * 2e-6 * 1.5
+    for shared in (2.5e-6, 9e-6):
+        pace = threads.Pace()
+        now, shares = simulate(pace, 200, 2e-6, lambda now, step=shared: step, steps=100)
+        assert shares[-20:].count(True) <= 1
+        assert now < 200 * 100 * 2e-6 * 1.5
 
 
 def test_a_taken_core_makes_the_program_run_alone_and_a_free_one_ends_that():
@@ -374,6 +386,8 @@ fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_after_a_run():
     """Child, parent and grandchild all run on workers of their own; no warning about threads."""
     output = run("""
+import warnings
+warnings.simplefilter("always")  # Python 3.12 warns when it forks beside threads
 def check(name):
     chain.run(10)
     chain.cells == chain_result([4, 1, 3], chain.runner.completed) or os._exit(9)
@@ -381,9 +395,11 @@ def check(name):
     os.write(1, name)
 first = os.fork()
 if not first:
+    signal.alarm(30)
     check(b"child ")
     second = os.fork()
     if not second:
+        signal.alarm(30)
         check(b"grandchild ")
         os._exit(0)
     os._exit(os.waitpid(second, 0)[1] >> 8)
@@ -415,6 +431,7 @@ for number in range(12):
     time.sleep(0.01)
     child = os.fork()
     if not child:
+        signal.alarm(30)
         again = Chain([3, number + 1])
         again.runner.pace = AlwaysShared()
         again.run(50)

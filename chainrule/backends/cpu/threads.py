@@ -194,9 +194,8 @@ def _pool_of(threads: int) -> Pool | None:
         if _pool is not None:
             if _pool.size >= threads:
                 return _pool
-            if not _pool.stop():
+            if not _end_pool():
                 return None
-            _pool = None
         try:
             _pool = Pool(threads, native())
         except RuntimeError:  # the system or the interpreter's end allows no more threads
@@ -206,10 +205,19 @@ def _pool_of(threads: int) -> Pool | None:
 
 def stop_workers() -> None:
     """End the idle workers; the next shared run starts new ones."""
-    global _pool
     with _pool_lock:
-        if _pool is not None and _pool.stop():
-            _pool = None
+        _end_pool()
+
+
+def _end_pool() -> bool:
+    """End the pool, if there is one; False if a job is running. The lock is held."""
+    global _pool
+    # Forgotten first: if an exception comes here, nobody is left with a stopped pool.
+    pool, _pool = _pool, None
+    if pool is not None and not pool.stop():
+        _pool = pool
+        return False
+    return True
 
 
 def _before_fork() -> None:
