@@ -33,7 +33,10 @@ from chainrule.data import (
 )
 from chainrule.errors import DataError, FileAccessError, FileFormatError
 from chainrule.estimators import NetworkClassifier, NetworkRegressor
+from chainrule.estimators.defaults import ADAM_RATE
 from chainrule.formats import check_writable, read_model_file
+
+DEFAULTS = NetworkClassifier().get_params()
 
 Task = Literal["classification", "regression"]
 
@@ -79,10 +82,13 @@ class Run:
     "--hidden",
     callback=hidden_sizes,
     metavar="N,N,...",
-    help="Widths of the hidden layers.  [default: 64,64]",
+    help=f"Widths of the hidden layers.  [default: {','.join(map(str, DEFAULTS['hidden']))}]",
 )
 @click.option(
-    "--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs at most.  [default: 300]"
+    "--epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Epochs at most.  [default: {DEFAULTS['epochs']}]",
 )
 @click.option(
     "--until",
@@ -96,7 +102,7 @@ class Run:
     "--learning-rate",
     type=click.FloatRange(min=0, min_open=True),
     metavar="R",
-    help="Size of a step.  [default: 0.004]",
+    help=f"Size of a step.  [default: {ADAM_RATE}]",
 )
 @click.option(
     "--batch-size",
