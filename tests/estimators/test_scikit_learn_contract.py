@@ -82,7 +82,7 @@ def test_clone_keeps_parameters_and_drops_results() -> None:
 
 def test_pipeline_and_grid_search() -> None:
     x, y = load_iris(return_X_y=True)
-    pipeline = make_pipeline(StandardScaler(), NetworkClassifier(epochs=40, random_state=0))
+    pipeline = make_pipeline(StandardScaler(), NetworkClassifier(epochs=40, lr=0.02, random_state=0))
     grid = {"networkclassifier__hidden": [(4,), (16,)]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(x, y)
     assert search.best_score_ > 0.85
