@@ -160,8 +160,9 @@ class _Emitter:
         whole, rest = divmod(columns, self.lanes)
         span = whole * self.lanes
         if whole:
-            cut = self.pieces > 1
-            bounds = self._range(span, self.lanes) if cut else (constant(0, "i64"), span)
+            bounds: tuple[Register | int, Register | int] = (0, span)
+            if self.pieces > 1:
+                bounds = self._range(span, self.lanes)
             with self.f.loop(*bounds, self.lanes) as loop:
                 moved = [self._moved(p, i, 1, loop.index) for i, p in enumerate(pointers)]
                 self._down(moved, self.lanes, self.lanes)
