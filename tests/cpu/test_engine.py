@@ -245,9 +245,9 @@ def test_memory_is_steady_over_hundreds_of_programs(monkeypatch):
             function = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(library.address("f"))
             assert function(0.0) == 60 * number + 30 * 59
 
-    some(0, 300)
+    some(0, 2 * llvm._PER_ENGINE + 50)  # two engines live at the most
     before = resident()
-    some(1000, 600)
+    some(5000, 600)
     assert resident() - before < 2 << 20
     assert llvm._engine is not None
     assert llvm._engine.count <= llvm._PER_ENGINE

@@ -152,14 +152,14 @@ class Pool:
         start = ctypes.addressof(self._memory)
         self._control = start + -start % LINE
         code.prepare(self._control)
-        self._threads: list[threading.Thread] = []
+        self.workers: list[threading.Thread] = []
         try:
             for number in range(1, size):
                 thread = threading.Thread(
                     target=self._work, args=(number,), name=f"chainrule-{number}", daemon=True
                 )
                 thread.start()
-                self._threads.append(thread)
+                self.workers.append(thread)
         except BaseException:
             self.stop()
             raise
@@ -175,8 +175,8 @@ class Pool:
         """End the workers; False if a job is running. A stopped pool refuses every job."""
         if not self._native.stop(self._control, self.size):
             return False
-        for thread in self._threads:
-            thread.join()
+        for worker in self.workers:
+            worker.join()
         return True
 
 
@@ -222,8 +222,14 @@ def _end_pool() -> bool:
 
 def _before_fork() -> None:
     # A child has none of the workers. Ended here, none is half-way through something.
-    stop_workers()
     _pool_lock.acquire()
+    workers = _pool.workers if _pool is not None else []
+    if _end_pool():
+        # A thread that is joined may still be known to the system for a moment.
+        places = [f"/proc/self/task/{worker.native_id}" for worker in workers]
+        latest = time.monotonic() + 0.01
+        while any(map(os.path.exists, places)) and time.monotonic() < latest:
+            time.sleep(0.0001)
 
 
 def _after_fork_in_child() -> None:
