@@ -119,8 +119,14 @@ def check_names(inputs: Inputs, fitted: Array | None, where: str) -> None:
             where,
             "The feature names should match those that were passed during fit.\n"
             + _difference(set(inputs.names), set(fitted)),
+            got=None if inputs.width == len(fitted) else _other_width(inputs, len(fitted), where),
             fix="select the columns of training, X[estimator.feature_names_in_]",
         )
+
+
+def _other_width(inputs: Inputs, width: int, where: str) -> str:
+    """The sentence that scikit-learn has for another number of columns than in training."""
+    return f"X has {inputs.width} features, but {where} is expecting {width} features as input"
 
 
 def _difference(given: set[str], fitted: set[str]) -> str:
@@ -146,7 +152,7 @@ def check_width(inputs: Inputs, width: int, where: str) -> None:
         return
     raise ShapeError(
         where,
-        f"X has {inputs.width} features, but {where} is expecting {width} features as input",
+        _other_width(inputs, width, where),
         fix="give the columns that it was fitted with, in the same order",
     )
 

@@ -186,11 +186,17 @@ HOSTILE: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_files_are_refused(case: str, tmp_path: Path) -> None:
-    path = tmp_path / "model"
+@pytest.fixture(scope="module")
+def good_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("good") / "model"
     FITTED["classes"]().save(path)
-    metadata, arrays = copy.deepcopy(read_model_file(path))
+    return path
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_files_are_refused(case: str, good_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    metadata, arrays = copy.deepcopy(read_model_file(good_file))
     HOSTILE[case](metadata, arrays)
     write_model_file(path, metadata, arrays)
     with pytest.raises(FileFormatError) as caught:

@@ -180,10 +180,14 @@ BAD_DATA = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", BAD_DATA)
-def test_bad_data_for_predict(case: str) -> None:
+@pytest.fixture(scope="module")
+def fitted() -> NetworkClassifier:
     x = {"a": [0.0, 1.0] * 10, "b": [0.0, 0.0, 1.0, 1.0] * 5}
-    fitted = NetworkClassifier(epochs=1, random_state=0).fit(x, ["no", "yes"] * 10)
+    return NetworkClassifier(epochs=1, random_state=0).fit(x, ["no", "yes"] * 10)
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_for_predict(case: str, fitted: NetworkClassifier) -> None:
     call, error, words = BAD_DATA[case]
     with pytest.raises(error, match=r"^\[") as caught:
         call(fitted)

@@ -4,7 +4,7 @@ import contextlib
 import pickle
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 from unittest import SkipTest
 
 import numpy as np
@@ -33,14 +33,61 @@ ESTIMATORS = (NetworkClassifier, NetworkRegressor)
 MAY_SKIP = {"check_array_api_input", "check_classifiers_multilabel_output_format_decision_function"}
 
 
+# Those that are repeated with data frames; all of them pass, these show the most.
+WITH_FRAMES = {
+    "check_classifiers_train", "check_classifiers_classes", "check_dict_unchanged",
+    "check_estimators_partial_fit_n_features", "check_estimators_pickle", "check_fit_idempotent",
+    "check_methods_subset_invariance", "check_n_features_in_after_fitting",
+    "check_readonly_memmap_input", "check_regressors_train",
+    "check_sample_weight_equivalence_on_dense_data", "check_sample_weights_pandas_series",
+}  # fmt: skip
+
+
+def as_frame(X: Any) -> Any:
+    """An array of numbers as a data frame, anything else as it is."""
+    if type(X).__name__ == "_NotAnArray" or isinstance(X, list):
+        X = np.asarray(X)
+    if not isinstance(X, np.ndarray) or X.ndim != 2 or not X.shape[1] or X.dtype.kind not in "iuf":
+        return X
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame({f"c{place}": np.array(column) for place, column in enumerate(X.T)})
+
+
+class FrameClassifier(NetworkClassifier):
+    """Gets every array as a data frame."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        return super().fit(as_frame(X), y, sample_weight)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        return super().partial_fit(as_frame(X), y, classes, sample_weight)
+
+    def _outputs(self, X: Any) -> Any:
+        return super()._outputs(as_frame(X))
+
+
+class FrameRegressor(NetworkRegressor):
+    """Gets every array as a data frame."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        return super().fit(as_frame(X), y, sample_weight)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        return super().partial_fit(as_frame(X), y, sample_weight)
+
+    def _outputs(self, X: Any) -> Any:
+        return super()._outputs(as_frame(X))
+
+
 def _checks() -> list[Any]:
-    """Every check of both estimators; the warning is that they do not inherit from scikit-learn."""
+    """The checks of all estimators; the warning is that they do not inherit from scikit-learn."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not inherit from.*")
         return [
             pytest.param(estimator, check, id=f"{type(estimator).__name__}-{_name(check)}-{number}")
-            for kind in ESTIMATORS
+            for kind in (*ESTIMATORS, FrameClassifier, FrameRegressor)
             for number, (estimator, check) in enumerate(estimator_checks_generator(kind()))
+            if kind in ESTIMATORS or _name(check) in WITH_FRAMES
         ]
 
 
@@ -82,7 +129,9 @@ def test_clone_keeps_parameters_and_drops_results() -> None:
 
 def test_pipeline_and_grid_search() -> None:
     x, y = load_iris(return_X_y=True)
-    pipeline = make_pipeline(StandardScaler(), NetworkClassifier(epochs=40, lr=0.02, random_state=0))
+    pipeline = make_pipeline(
+        StandardScaler(), NetworkClassifier(epochs=40, lr=0.02, random_state=0)
+    )
     grid = {"networkclassifier__hidden": [(4,), (16,)]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(x, y)
     assert search.best_score_ > 0.85
