@@ -74,11 +74,12 @@ def _batch_size(given: Any, rows: int) -> int | None:
 
 
 def _early_stopping(parameters: Mapping[str, Any], small: bool) -> EarlyStopping | None:
-    """On by default, unless the rows are few or ``until`` says when to stop."""
+    """On by default, unless the rows are few, none are held out or ``until`` says when to stop."""
     given = parameters["early_stopping"]
     if isinstance(given, EarlyStopping):
         return given
-    wanted = not (small or parameters["until"]) if given == AUTO else bool(given)
+    none_held_out = parameters["validation_fraction"] == 0
+    wanted = not (small or none_held_out or parameters["until"]) if given == AUTO else bool(given)
     return EarlyStopping(patience=int(parameters["patience"])) if wanted else None
 
 

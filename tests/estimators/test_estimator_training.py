@@ -87,6 +87,8 @@ def test_early_stopping_can_be_turned_off_and_set() -> None:
     assert off.n_iter_ == 4
     assert off.history_ is not None
     assert "val_loss" not in off.history_
+    whole = NetworkRegressor(epochs=4, validation_fraction=0, random_state=0).fit(X, NUMBERS)
+    np.testing.assert_array_equal(whole.predict(X), off.predict(X))
     own = cr.callbacks.EarlyStopping("val_r2", patience=2)
     regressor = NetworkRegressor(early_stopping=own, random_state=0).fit(X, NUMBERS)
     assert regressor.n_iter_ < 300
