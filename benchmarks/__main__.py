@@ -104,10 +104,10 @@ def main() -> None:
     }
     others = machine.OtherWork()
     runner = Runner(sys.executable, given.peers, given.repeats, given.seconds, given.without, say)
-    results: list[Result] = []
     lines: list[sweeps.Line] = []
     try:
-        results.extend(runner.run(BY_NAME[name]) for name in given.workloads)
+        for name in given.workloads:
+            runner.run(BY_NAME[name])
         if given.sweep is not None:
             say("limit of the arithmetic")
             peak = facts["peak_flops"] = machine.peak_flops(threads())
@@ -116,9 +116,9 @@ def main() -> None:
         say("interrupted: what was measured so far follows")
     facts["versions"] = runner.versions
     found["cores at work for others"] = others.cores()
-    rows = [row for result in results for row in make_rows(result)]
-    _print(console, facts, results, rows, lines)
-    for path in report.save(given.out, facts, results, rows, lines):
+    rows = [row for result in runner.results for row in make_rows(result)]
+    _print(console, facts, runner.results, rows, lines)
+    for path in report.save(given.out, facts, runner.results, rows, lines):
         console.print(f"saved {path}", highlight=False)
 
 

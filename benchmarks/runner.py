@@ -29,6 +29,7 @@ class Runner:
         without: forms to leave out, as "side:form".
         say: is told what goes on.
         versions: of the libraries, by side; filled in.
+        results: of the workloads so far, the one that is being measured included; filled in.
     """
 
     python: str
@@ -38,11 +39,12 @@ class Runner:
     without: Sequence[str]
     say: Say
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
     _programs: dict[tuple[str, ...], dict[Turn, list[ProgramRun] | str]] = field(
         default_factory=dict
     )
 
-    def run(self, workload: Workload) -> Result:
+    def run(self, workload: Workload) -> None:
         """Measure one workload on every side that can do it."""
         turns = [
             (side, form)
@@ -50,6 +52,7 @@ class Runner:
             if (side == OURS or side in self.peers) and f"{side}:{form}" not in self.without
         ]
         result = Result(workload)
+        self.results.append(result)
         for turn in turns:
             result.of(*turn)
         if workload.by_score:  # the peer says how far to go
@@ -61,7 +64,6 @@ class Runner:
                 self._renew(workload, turns, result, warm)
             else:
                 self._programs_of(workload, turns, result, warm)
-        return result
 
     # ---- sides that keep their programs ready
 

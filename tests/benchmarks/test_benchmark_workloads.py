@@ -1,6 +1,7 @@
 """The registry of workloads, the command line, and the pipe between the processes."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from benchmarks import ours
 from benchmarks.__main__ import parse
 from benchmarks.machine import OtherWork, describe, peak_ir
 from benchmarks.processes import Side, SideError, run_program
+from benchmarks.runner import Runner
 from benchmarks.serving import Measured, repeated
 from benchmarks.sweeps import SWEEPS, Net, nets
 from benchmarks.workloads import (
@@ -16,6 +18,7 @@ from benchmarks.workloads import (
     PEERS,
     ROOT,
     WORKLOADS,
+    Variant,
     Workload,
     all_forms,
     peer_program,
@@ -154,3 +157,15 @@ def test_the_machine_is_named() -> None:
     assert facts["cores"] >= 1
     cores = OtherWork().cores()
     assert cores is None or cores >= 0
+
+
+def test_sides_are_measured_in_turns_and_what_fails_is_noted() -> None:
+    workload = replace(BY_NAME["matmul_512"], variants=(Variant("jit", 1.0), Variant("gone", 1.0)))
+    said: list[str] = []
+    runner = Runner(sys.executable, {"numpy": sys.executable}, 2, 0.001, [], said.append)
+    runner.run(workload)
+    (result,) = runner.results
+    assert [len(series.samples) for series in result.series] == [2, 0, 2]
+    assert "KeyError" in result.of("chainrule", "gone").error
+    measured = [text.split(":")[1].split(",")[0].strip() for text in said if " of 2" in text]
+    assert measured == ["chainrule jit", "numpy BLAS", "numpy BLAS", "chainrule jit"]
