@@ -11,6 +11,7 @@ import numpy as np
 import chainrule as cr
 from benchmarks import data
 from benchmarks.serving import Builder, Measured, Options, Sample, main, once, repeated, threads
+from chainrule.training.step import TrainingStep
 
 
 def network(hidden: tuple[int, ...], outputs: int) -> Any:
@@ -19,27 +20,53 @@ def network(hidden: tuple[int, ...], outputs: int) -> Any:
     return cr.Sequential([*layers, cr.layers.Dense(outputs)])
 
 
-def seed_step(options: Options) -> Sample:
-    """Steps of the small network on all rows, many in a call of ``fit``."""
+Problem = tuple[Any, Any, Any, str, float]
+
+
+def seed_problem() -> Problem:
+    """Network, inputs, targets, loss and learning rate of the small network."""
     x, y = data.seed_data()
-    return _steps(network((10,), 1), x, y, "mse", 0.01, options.seconds)
+    return network((10,), 1), x, y, "mse", 0.01
 
 
-def mlp_step(options: Options) -> Sample:
-    """Steps of the classifier on one batch, many in a call of ``fit``."""
+def mlp_problem() -> Problem:
+    """The same of the classifier."""
     x, y = data.mlp_data()
     hidden = (data.MLP_HIDDEN, data.MLP_HIDDEN)
-    return _steps(network(hidden, data.CLASSES), x, y, "cross_entropy", 0.001, options.seconds)
+    return network(hidden, data.CLASSES), x, y, "cross_entropy", 0.001
 
 
-def _steps(model: Any, x: Any, y: Any, loss: str, rate: float, seconds: float) -> Sample:
-    settings = {
-        "loss": cr.losses.get(loss),
-        "optimizer": cr.optimizers.Adam(learning_rate=rate),
-        "batch_size": None,
-        "verbose": 0,
-    }
-    return repeated(lambda count: model.fit(x, y, epochs=count, **settings), seconds)
+def steps(problem: Callable[[], Problem]) -> Builder:
+    """Steps on one batch, many in one run of the back end: what ``fit`` does inside."""
+
+    def build(options: Options) -> Sample:
+        model, x, y, loss, rate = problem()
+        model(x)
+        optimizer = cr.optimizers.Adam(learning_rate=rate)
+        optimizer.build(model.trainable_variables)
+        step = TrainingStep(model, cr.losses.get(loss), optimizer)
+        rows = (cr.tensor(x), cr.tensor(y), None)
+        return repeated(lambda count: step.run_whole(count, rows), options.seconds)
+
+    return build
+
+
+def fit_steps(problem: Callable[[], Problem], epochs: int) -> Builder:
+    """A whole call of ``fit`` that trains on, divided by its steps."""
+
+    def build(options: Options) -> Sample:
+        model, x, y, loss, rate = problem()
+        settings = {
+            "loss": cr.losses.get(loss),
+            "optimizer": cr.optimizers.Adam(learning_rate=rate),
+            "batch_size": None,
+            "verbose": 0,
+        }
+        whole = once(lambda: model.fit(x, y, epochs=epochs, **settings) and None)
+        whole()
+        return lambda: Measured(whole().value / epochs)
+
+    return build
 
 
 def tape_eager(options: Options) -> Sample:
@@ -230,8 +257,8 @@ def second_fit(hidden: tuple[int, ...], read: Callable[[], Any], loss: str) -> B
 _MLP_HIDDEN = (data.MLP_HIDDEN, data.MLP_HIDDEN)
 
 WORK: dict[str, dict[str, Builder]] = {
-    "seed": {"fit": seed_step},
-    "mlp": {"fit": mlp_step},
+    "seed": {"steps": steps(seed_problem), "fit": fit_steps(seed_problem, 5000)},
+    "mlp": {"steps": steps(mlp_problem), "fit": fit_steps(mlp_problem, 100)},
     "tape": {"eager": tape_eager, "jit": tape_jit},
     "predict_10": {"predict": predict("predict_10")},
     "predict_64": {"predict": predict("predict_64")},

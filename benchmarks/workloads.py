@@ -86,8 +86,15 @@ _SKLEARN = {"sklearn": ("MLPClassifier",)}
 _TORCH_ROW = {"torch": ("inference mode",)}
 
 WORKLOADS: tuple[Workload, ...] = (
-    Workload("seed", "step of 10-10-1, 1000 rows", (Variant("fit", 0.15),), _STEPS),
-    Workload("mlp", "step of 784-512-512-10, batch 128", (Variant("fit", 0.72),), _STEPS),
+    Workload(
+        "seed", "step of 10-10-1, 1000 rows", (Variant("steps", 0.15), Variant("fit", 0.15)), _STEPS
+    ),
+    Workload(
+        "mlp",
+        "step of 784-512-512-10, batch 128",
+        (Variant("steps", 0.72), Variant("fit", 0.72)),
+        _STEPS,
+    ),
     Workload(
         "cold",
         "examples/simple_nn.py with fit, process start to exit",

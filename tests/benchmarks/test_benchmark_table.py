@@ -22,7 +22,7 @@ def seed_result() -> Result:
     return result_of(
         "seed",
         {
-            ("chainrule", "fit"): [4e-6, 5e-6, 90e-6],
+            ("chainrule", "steps"): [4e-6, 5e-6, 90e-6],
             ("jax", "jit"): [71e-6, 70e-6, 72e-6],
             ("jax", "scan"): [37e-6, 36e-6, 99e-6],
             ("torch", "fused"): [279e-6, 1e-6, 281e-6],
@@ -56,13 +56,13 @@ def test_a_peer_that_failed_does_not_count() -> None:
 
 
 def test_without_peers_there_is_no_share() -> None:
-    (row,) = make_rows(result_of("seed", {("chainrule", "fit"): [1.0]}))
+    (row,) = make_rows(result_of("seed", {("chainrule", "steps"): [1.0]}))
     assert (row.share, row.verdict, row.peer) == (None, "no peer", "")
 
 
 def test_our_failure_is_shown() -> None:
     result = seed_result()
-    result.of("chainrule", "fit").error = "[dense] broken"
+    result.of("chainrule", "steps").error = "[dense] broken"
     (row,) = make_rows(result)
     assert (row.ours, row.verdict, row.note) == (None, "failed", "[dense] broken")
 
