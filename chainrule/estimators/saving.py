@@ -156,7 +156,6 @@ def _check_about(about: dict[str, Any], where: str) -> None:
         "columns": type(columns) is int and 1 <= columns <= MAX_COLUMNS,
         "names": names is None
         or (isinstance(names, list) and len(names) == columns and all(map(_is_name, names))),
-        "preprocessing": about["preprocessing"] is None or isinstance(about["preprocessing"], dict),
         "target": isinstance(target, dict) and target.keys() == {"kind", "config"},
         "target_name": about["target_name"] is None or _is_name(about["target_name"]),
         "epochs": type(about["epochs"]) is int and 0 <= about["epochs"] < 2**53,

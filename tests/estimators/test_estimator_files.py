@@ -204,6 +204,30 @@ def test_hostile_files_are_refused(case: str, good_file: Path, tmp_path: Path) -
     assert "To fix" in str(caught.value)
 
 
+WITHOUT_NAMES = {
+    "as it is": (
+        (_set("columns", to=10**12), "damaged columns"),
+        (_set("columns", to=True), "damaged columns"),
+        (_set("columns", to=3), "does not take the columns"),
+        (lambda m, arrays: arrays.update({"columns/other": np.zeros(2)}), "belong to nothing"),
+    ),
+    "arrays": ((_set("columns", to=3), "damaged columns"),),
+}
+
+
+@pytest.mark.parametrize("kind", WITHOUT_NAMES)
+def test_hostile_files_without_names_of_columns_are_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    FITTED[kind]().save(path)
+    good = read_model_file(path)
+    for change, words in WITHOUT_NAMES[kind]:
+        metadata, arrays = copy.deepcopy(good)
+        change(metadata, arrays)
+        write_model_file(path, metadata, arrays)
+        with pytest.raises(FileFormatError, match=words):
+            load(path)
+
+
 def test_network_that_does_not_fit_the_columns_is_refused(tmp_path: Path) -> None:
     wide, narrow = tmp_path / "wide", tmp_path / "narrow"
     FITTED["classes"]().save(wide)
