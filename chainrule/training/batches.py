@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.tensor import tensor
+from chainrule.tensor.tensor import Tensor, as_tensor
 from chainrule.training.inputs import Array, Arrays, count_rows, take_rows
 
 
@@ -102,15 +102,20 @@ class Batches:
         weights = self.data.weights
         return Batch(
             _tensors(self.data.x),
-            tensor(self.data.y),
-            None if weights is None else tensor(weights),
+            _shared(self.data.y),
+            None if weights is None else _shared(weights),
             self.data.rows if weights is None else float(weights.sum(dtype=np.float64)),
         )
 
 
 def _tensors(arrays: Arrays) -> Any:
     if isinstance(arrays, dict):
-        return {name: tensor(array) for name, array in arrays.items()}
+        return {name: _shared(array) for name, array in arrays.items()}
     if isinstance(arrays, tuple):
-        return tuple(tensor(array) for array in arrays)
-    return tensor(arrays)
+        return tuple(_shared(array) for array in arrays)
+    return _shared(arrays)
+
+
+def _shared(array: Array) -> Tensor:
+    """The rows as a tensor on the same memory, which nobody writes to while training runs."""
+    return as_tensor(np.ascontiguousarray(array))
