@@ -1,8 +1,9 @@
 """THE list of primitives: name, attributes, shape and dtype rule, flags. One entry a primitive.
 
-To add one: an entry here, and one row each in ``backends/reference/kernels.py``,
-``backprop/derivatives.py``, ``graph/operations.py`` and ``testing/samples.py``;
-``tests/test_tables.py`` prints what is missing.
+To add one: an entry here, and one row each in ``backends/reference/kernels.py``, the CPU back end
+(``elementwise.py`` or its like), ``backprop/derivatives.py``, ``graph/operations.py`` and
+``testing/samples.py``; ``tests/core/test_tables.py`` and ``tests/cpu/test_cpu_backend.py`` print
+what is missing.
 """
 
 from __future__ import annotations
