@@ -150,7 +150,7 @@ class Loop:
             if self._progress is not None:
                 self._progress.epoch(history.epochs - 1, {"loss": losses[count - 1].item()})
             self._check_until({"loss": losses[count - 1].item()}, history.epochs)
-            self._check_interrupt(history.epochs - 1)
+            self._check_interrupt(history.epochs - 1, 1)
 
     def _ends(self, logs: Logs) -> bool:
         """Whether the run ends after an epoch with these numbers."""
