@@ -90,6 +90,10 @@ class Plan:
             written |= writes
         return phases
 
+    def readers(self, buffer: int) -> list[Kernel]:
+        """The kernels that read a buffer."""
+        return [kernel for kernel in self.kernels if buffer in kernel.buffers_read()]
+
     # ---- buffers
 
     def _new(self, kind: Any, dtype: np.dtype[Any], shape: views.Shape, array: Any = None) -> View:
