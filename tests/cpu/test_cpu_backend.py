@@ -56,7 +56,7 @@ def test_every_sample_agrees_with_the_reference(sample, dtype):
 
 def test_no_primitive_is_without_lowering():
     from chainrule.backends.cpu.elementwise import ELEMENTWISE
-    from chainrule.backends.cpu.groups import COMBINED_BY
+    from chainrule.backends.cpu.bodies import COMBINED_BY
     from chainrule.backends.cpu.movement import MOVEMENTS
     from chainrule.graph import PRIMITIVES
 

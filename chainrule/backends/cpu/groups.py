@@ -7,28 +7,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-
-from chainrule.backends.cpu.addressing import base
-from chainrule.backends.cpu.elementwise import ELEMENTWISE
-from chainrule.backends.cpu.faults import DIVISION_BY_ZERO
-from chainrule.backends.cpu.ir import BYTES, SCALARS, Function, Register, constant
+from chainrule.backends.cpu.bodies import Body, divides_integers, neutral_number
+from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import Shape, View, broadcast, contiguous_strides, merge_axes
 from chainrule.graph.graph import Node, Value
 
-COMBINED_BY = {
-    "reduce_sum": "add",
-    "reduce_product": "multiply",
-    "reduce_max": "maximum",
-    "reduce_min": "minimum",
-}
-
-
 # A piece takes at least some microseconds: a barrier between threads costs a third of one.
-WORK_OF_A_PIECE = 1 << 16
+WORK_OF_A_PIECE = 1 << 14
 MOST_PIECES = 8
 
 
@@ -114,22 +101,13 @@ class _Emitter:
         self.group = group
         self.lanes = lanes = target.vector_bytes // 4
         # Lanes that were not read hold 0, by which integers are not divided.
-        divides = any(_divides_integers(node) for node in group.nodes.values())
+        divides = any(divides_integers(node) for node in group.nodes.values())
         self.masks = target.has_masks and not divides
         self.f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
         self.axis, self.pieces = group.division(lanes)
         self.views = group.all_views()
         self.shape, self.strides = merge_axes(group.shape, [view.strides for view in self.views])
-        self.needed = self._needed_nodes()
-
-    def _needed_nodes(self) -> list[Value]:
-        wanted = set(self.group.stores) | {r.source for r in self.group.reductions}
-        order = []
-        for value, node in reversed(self.group.nodes.items()):
-            if value in wanted:
-                wanted.update(node.inputs)
-                order.append(value)
-        return order[::-1]
+        self._body = Body(self.f, group, self.views)
 
     def emit(self) -> Function:
         """All of it."""
@@ -180,10 +158,10 @@ class _Emitter:
         """Some columns from the first row to the last."""
         numbers = range(len(self.group.reductions))
         steps = [s[1] for s in self.strides]
-        carried = [self._neutral_lanes(i, lanes) for i in numbers]
+        carried = [self._body.neutral(i, lanes) for i in numbers]
         with self.f.loop(0, self.shape[0], 1, carried) as loop:
             moved = [self._moved(p, i, 0, loop.index) for i, p in enumerate(pointers)]
-            made = self._body(moved, steps, lanes, count, loop.values)
+            made = self._body.emit(moved, steps, lanes, count, loop.values)
             loop.next = [made[i] for i in numbers]
         first = len(self.views) - len(numbers)
         for i in numbers:
@@ -195,7 +173,9 @@ class _Emitter:
         view = len(self.views) - len(self.group.reductions) + number
         if axis == len(self.shape):
             dtype = reduction.target.dtype
-            f.store(constant(_neutral(reduction.primitive, dtype), SCALARS[dtype.name]), pointer)
+            f.store(
+                constant(neutral_number(reduction.primitive, dtype), SCALARS[dtype.name]), pointer
+            )
         elif self.strides[view][axis] == 0:
             self._initialize(number, pointer, axis + 1)
         else:
@@ -254,7 +234,7 @@ class _Emitter:
         inner = [i for i, step in enumerate(steps[first:]) if step == 0]
         sums: dict[int, list[tuple[Register, int]]] = {i: [] for i in inner}
         if whole:
-            carried = [self._neutral_lanes(i, self.lanes) for i in inner]
+            carried = [self._body.neutral(i, self.lanes) for i in inner]
             span = whole * self.lanes
             bounds: tuple[Register | int, Register | int] = (0, span)
             if is_cut:
@@ -264,9 +244,9 @@ class _Emitter:
                     self._moved(p, i, -1, loop.index) if steps[i] else p
                     for i, p in enumerate(pointers)
                 ]
-                made = self._body(moved, steps, self.lanes, self.lanes)
+                made = self._body.emit(moved, steps, self.lanes, self.lanes)
                 loop.next = [
-                    self._combine(i, total, made[i])
+                    self._body.combine(i, total, made[i])
                     for i, total in zip(inner, loop.values, strict=True)
                 ]
             for i, total in zip(inner, loop.results, strict=True):
@@ -287,19 +267,7 @@ class _Emitter:
         """The last elements of a line, in part of a vector or a narrower one."""
         at = constant(whole * self.lanes, "i64")
         moved = [self._moved(p, i, -1, at) if steps[i] else p for i, p in enumerate(pointers)]
-        return self._body(moved, steps, self.lanes if self.masks else rest, rest)
-
-    def _neutral_lanes(self, i: int, lanes: int) -> Register:
-        reduction = self.group.reductions[i]
-        dtype = reduction.target.dtype
-        return constant(_neutral(reduction.primitive, dtype), SCALARS[dtype.name], lanes)
-
-    def _combine(self, i: int, x: Register, y: Register) -> Register:
-        reduction = self.group.reductions[i]
-        name, dtype = COMBINED_BY[reduction.primitive], reduction.target.dtype
-        if dtype.kind == "b":
-            return self.f.binary("or" if name == "maximum" else "and", x, y)
-        return ELEMENTWISE[name](self.f, dtype, {}, x, y)
+        return self._body.emit(moved, steps, self.lanes if self.masks else rest, rest)
 
     def _accumulate_lanes(
         self, i: int, pointer: Register, parts: list[tuple[Register, int]]
@@ -309,99 +277,5 @@ class _Emitter:
         total = self.f.load(pointer, scalar)
         for part, count in parts:
             for lane in range(count):
-                total = self._combine(i, total, self.f.extract(part, lane))
+                total = self._body.combine(i, total, self.f.extract(part, lane))
         self.f.store(total, pointer)
-
-    def _body(
-        self,
-        pointers: list[Register],
-        steps: Sequence[int],
-        lanes: int,
-        count: int,
-        totals: Sequence[Register] = (),
-    ) -> dict[int, Register]:
-        """Compute, store and reduce some lanes.
-
-        Gives the new totals where there are totals, else what is reduced along the innermost axis.
-        """
-        f, group = self.f, self.group
-        made: dict[Value, Register] = {}
-        for value, number in group.numbers.items():
-            made[value] = constant(number, SCALARS[value.dtype.name], lanes)
-        for i, value in enumerate(group.leaves):
-            made[value] = self._load(pointers[i], self.views[i].dtype, steps[i], lanes, count)
-        for value in self.needed:
-            node = group.nodes[value]
-            inputs = [made[x] for x in node.inputs]
-            dtype = node.inputs[1 if node.primitive.name == "select" else 0].dtype
-            if _divides_integers(node):
-                inputs[1] = self._checked_divisor(inputs[1])
-            made[value] = ELEMENTWISE[node.primitive.name](f, dtype, node.attributes, *inputs)
-        first = len(group.leaves)
-        for i, value in enumerate(group.stores):
-            self._store(made[value], pointers[first + i], steps[first + i], count)
-        first += len(group.stores)
-        reduced = {}
-        for i, reduction in enumerate(group.reductions):
-            if totals:
-                reduced[i] = self._combine(i, totals[i], made[reduction.source])
-                continue
-            if steps[first + i] == 0:
-                reduced[i] = made[reduction.source]
-                continue
-            before = self._load(
-                pointers[first + i], reduction.target.dtype, steps[first + i], lanes, count
-            )
-            total = self._combine(i, before, made[reduction.source])
-            self._store(total, pointers[first + i], steps[first + i], count)
-        return reduced
-
-    def _checked_divisor(self, x: Register) -> Register:
-        """A divisor without zeros: a zero is reported and replaced by 1."""
-        assert self.group.error is not None
-        f = self.f
-        zero = f.compare("icmp eq", x, constant(0, x.scalar, x.lanes))
-        found = f.extract(zero, 0)
-        for lane in range(1, x.lanes):
-            found = f.binary("or", found, f.extract(zero, lane))
-        with f.when(found):
-            f.store(constant(DIVISION_BY_ZERO, "i64"), base(f, self.group.error))
-        return f.select(zero, constant(1, x.scalar, x.lanes), x)
-
-    def _load(
-        self, pointer: Register, dtype: np.dtype[Any], step: int, lanes: int, count: int
-    ) -> Register:
-        f, scalar = self.f, SCALARS[dtype.name]
-        if step == 0:
-            return f.splat(f.load(pointer, scalar), lanes)
-        if step == 1 or lanes == 1:
-            return f.load_part(pointer, scalar, lanes, count)
-        result = constant(0, scalar, lanes)
-        for lane in range(count):
-            at = f.at(pointer, lane * step * BYTES[scalar])
-            result = f.insert(result, f.load(at, scalar), lane)
-        return result
-
-    def _store(self, x: Register, pointer: Register, step: int, count: int) -> None:
-        if step == 1 or x.lanes == 1:
-            self.f.store_part(x, pointer, count)
-            return
-        for lane in range(count):
-            at = self.f.at(pointer, lane * step * BYTES[x.scalar])
-            self.f.store(self.f.extract(x, lane), at)
-
-
-def _divides_integers(node: Node[Value]) -> bool:
-    return node.primitive.name in ("floor_divide", "remainder") and node.inputs[0].dtype.kind != "f"
-
-
-def _neutral(primitive: str, dtype: np.dtype[Any]) -> float:
-    """What a reduction starts from."""
-    if primitive in ("reduce_sum", "reduce_product"):
-        return 0 if primitive == "reduce_sum" else 1
-    if dtype.kind == "b":
-        return 0 if primitive == "reduce_max" else 1
-    if dtype.kind == "f":
-        return float("-inf") if primitive == "reduce_max" else float("inf")
-    limits = np.iinfo(dtype)
-    return limits.min if primitive == "reduce_max" else limits.max

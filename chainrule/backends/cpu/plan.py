@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.backends.cpu import views
+from chainrule.backends.cpu.bodies import COMBINED_BY
 from chainrule.backends.cpu.elementwise import ELEMENTWISE
-from chainrule.backends.cpu.groups import COMBINED_BY, Group, Reduction
+from chainrule.backends.cpu.groups import Group, Reduction
 from chainrule.backends.cpu.ir import Function
 from chainrule.backends.cpu.matmul import Matmul
 from chainrule.backends.cpu.movement import MOVEMENTS, Movement
