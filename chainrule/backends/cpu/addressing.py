@@ -8,12 +8,41 @@ from contextlib import ExitStack, contextmanager
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.views import View
 
+Bounds = tuple[Register | int, Register | int]
+
 
 @contextmanager
-def nested_loops(f: Function, shape: Sequence[int]) -> Iterator[list[Register]]:
-    """One loop an axis; gives the indices."""
+def nested_loops(
+    f: Function, shape: Sequence[int], first: Bounds | None = None
+) -> Iterator[list[Register]]:
+    """One loop an axis; gives the indices. ``first`` bounds the outermost axis."""
+    bounds: list[Bounds] = [(0, length) for length in shape]
+    if first is not None and bounds:
+        bounds[0] = first
     with ExitStack() as stack:
-        yield [stack.enter_context(f.loop(0, length)).index for length in shape]
+        yield [stack.enter_context(f.loop(*pair)).index for pair in bounds]
+
+
+def share(
+    f: Function, part: Register, parts: int, length: int, multiple: int = 1
+) -> tuple[Register, Register]:
+    """The bounds of one of ``parts`` parts of 0 .. length, whole multiples (``length`` is one)."""
+    if parts == 1:
+        return constant(0, "i64"), constant(length, "i64")
+    each, bound = -(-length // (parts * multiple)) * multiple, constant(length, "i64")
+    begin = f.binary("mul", part, constant(each, "i64"))
+    end = f.binary("add", begin, constant(each, "i64"))
+    return smaller(f, begin, bound), smaller(f, end, bound)
+
+
+def smaller(f: Function, x: Register, y: Register) -> Register:
+    """The smaller of two whole numbers."""
+    return f.select(f.compare("icmp slt", x, y), x, y)
+
+
+def larger(f: Function, x: Register, y: Register) -> Register:
+    """The larger of two whole numbers."""
+    return f.select(f.compare("icmp sgt", x, y), x, y)
 
 
 def base(f: Function, view: View) -> Register:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from chainrule.backends.cpu.addressing import Bounds, share
 from chainrule.backends.cpu.bodies import Body, divides_integers, neutral_number
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.target import Target
@@ -138,10 +139,7 @@ class _Emitter:
         whole, rest = divmod(columns, self.lanes)
         span = whole * self.lanes
         if whole:
-            bounds: tuple[Register | int, Register | int] = (0, span)
-            if self.pieces > 1:
-                bounds = self._range(span, self.lanes)
-            with self.f.loop(*bounds, self.lanes) as loop:
+            with self.f.loop(*self._vectors(span), self.lanes) as loop:
                 moved = [self._moved(p, i, 1, loop.index) for i, p in enumerate(pointers)]
                 self._down(moved, self.lanes, self.lanes)
         if rest:
@@ -182,32 +180,24 @@ class _Emitter:
             with f.loop(*self._bounds(axis)) as loop:
                 self._initialize(number, self._moved(pointer, view, axis, loop.index), axis + 1)
 
-    def _bounds(self, axis: int) -> tuple[Register | int, Register | int]:
+    def _bounds(self, axis: int) -> Bounds:
         """The part of an axis that this piece goes through; the innermost in whole vectors."""
         length = self.shape[axis]
         if self.pieces == 1 or axis != self.axis:
             return 0, length
         if axis < len(self.shape) - 1:
-            return self._range(length)
-        begin, end = self._range(length // self.lanes * self.lanes, self.lanes)
+            return share(self.f, self.f.arguments[1], self.pieces, length)
+        begin, end = self._vectors(length // self.lanes * self.lanes)
         is_last = self._is_last_piece()
         return begin, self.f.select(is_last, constant(length, "i64"), end)
+
+    def _vectors(self, length: int) -> tuple[Register, Register]:
+        """This piece's part of an axis of whole vectors."""
+        return share(self.f, self.f.arguments[1], self.pieces, length, self.lanes)
 
     def _is_last_piece(self) -> Register:
         last = constant(self.pieces - 1, "i64")
         return self.f.compare("icmp eq", self.f.arguments[1], last)
-
-    def _range(self, length: int, multiple: int = 1) -> tuple[Register, Register]:
-        """This piece's part of 0 .. length, its bounds whole multiples (``length`` is one)."""
-        f = self.f
-        share = -(-length // (self.pieces * multiple)) * multiple
-        begin = f.binary("mul", f.arguments[1], constant(share, "i64"))
-        end = f.binary("add", begin, constant(share, "i64"))
-        bound = constant(length, "i64")
-        return (
-            f.select(f.compare("icmp slt", begin, bound), begin, bound),
-            f.select(f.compare("icmp slt", end, bound), end, bound),
-        )
 
     def _loops(self, pointers: list[Register], axis: int) -> None:
         if axis >= len(self.shape) - 1:
@@ -236,9 +226,9 @@ class _Emitter:
         if whole:
             carried = [self._body.neutral(i, self.lanes) for i in inner]
             span = whole * self.lanes
-            bounds: tuple[Register | int, Register | int] = (0, span)
+            bounds: Bounds = (0, span)
             if is_cut:
-                bounds = self._range(span, self.lanes)
+                bounds = self._vectors(span)
             with self.f.loop(*bounds, self.lanes, carried) as loop:
                 moved = [
                     self._moved(p, i, -1, loop.index) if steps[i] else p

@@ -184,7 +184,17 @@ class Function:
         """``x`` with one lane replaced."""
         return self.emit(f"insertelement {x}, {value}, i32 {lane}", x.scalar, x.lanes)
 
+    def shuffle(self, x: Register, y: Register, lanes: Sequence[int]) -> Register:
+        """Lanes of two vectors, numbered one after the other, in a new order."""
+        mask = ", ".join(f"i32 {lane}" for lane in lanes)
+        text = f"shufflevector {x}, {y}, <{len(lanes)} x i32> <{mask}>"
+        return self.emit(text, x.scalar, len(lanes))
+
     # ---- memory; offsets are in bytes
+
+    def stack(self, size: int, alignment: int = 64) -> Register:
+        """Memory of this call; to be asked for before the first block."""
+        return self.emit(f"alloca [{size} x i8], align {alignment}", "ptr")
 
     def at(self, pointer: Register, offset: Register | int) -> Register:
         """The pointer moved by a number of bytes."""

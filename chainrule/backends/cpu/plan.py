@@ -249,8 +249,8 @@ class Plan:
         left = views.broadcast(left, (*batch, *left.shape[-2:]))
         right = views.broadcast(right, (*batch, *right.shape[-2:]))
         target = self._new("temporary", value.dtype, value.shape)
-        kernel = Matmul(left, right, target)
-        pieces, width = kernel.pieces(self.target), kernel.target_width(self.target)
+        kernel = Matmul(left, right, target, node.scope)
+        pieces, width = kernel.pieces(self.target), kernel.panel_width(self.target)
         kernel.panel = self._new("temporary", value.dtype, (pieces, left.shape[-1], width))
         self._views[value] = target
         self._append(kernel)
