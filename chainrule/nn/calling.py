@@ -1,12 +1,10 @@
 """What holds while layers call layers: the outermost layer, training or not, and the inputs."""
 
-import contextlib
 import inspect
 import itertools
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +22,7 @@ _numbers = itertools.count(1)
 _call_parameters: "dict[type[Layer], frozenset[str]]" = {}
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A call of an outermost layer and all the calls inside it."""
 
     root: "Layer"
@@ -45,21 +42,29 @@ def current_call() -> Call | None:
     return _active.call
 
 
-@contextlib.contextmanager
-def calling(layer: "Layer", training: bool | None) -> Iterator[Call]:
-    """Enter a call of ``layer``; the outermost layer and ``training`` come from the outer call."""
-    outer = _active.call
-    if outer is None:
-        inner = Call(layer, bool(training), next(_numbers))
-    elif training is None or bool(training) == outer.training:
-        inner = outer
-    else:
-        inner = Call(outer.root, bool(training), outer.number)
-    _active.call = inner
-    try:
-        yield inner
-    finally:
-        _active.call = outer
+class calling:  # noqa: N801  # used as a function
+    """Enter a call of ``layer``; the outermost layer and ``training`` come from the outer call.
+
+    A class rather than a generator: it is entered once a layer in every call of a model.
+    """
+
+    __slots__ = ("_call", "_outer")
+
+    def __init__(self, layer: "Layer", training: bool | None) -> None:
+        outer = self._outer = _active.call
+        if outer is None:
+            self._call = Call(layer, bool(training), next(_numbers))
+        elif training is None or bool(training) == outer.training:
+            self._call = outer
+        else:
+            self._call = Call(outer.root, bool(training), outer.number)
+
+    def __enter__(self) -> Call:
+        _active.call = self._call
+        return self._call
+
+    def __exit__(self, *error: object) -> None:
+        _active.call = self._outer
 
 
 def call_parameters(cls: "type[Layer]") -> frozenset[str]:

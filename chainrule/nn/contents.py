@@ -1,6 +1,7 @@
 """What a layer holds: variables, generators and layers in its attributes, and the whole tree."""
 
 from collections.abc import Iterator
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chainrule.tensor import Variable
@@ -8,6 +9,12 @@ from chainrule.tensor.random import Generator
 
 if TYPE_CHECKING:
     from chainrule.nn.layer import Layer
+
+
+# Most attributes are settings; the variables of a model are listed in every step of a loop written
+# by hand, so they are passed over quickly.
+_SETTINGS = frozenset({NoneType, bool, int, float, str})
+_CONTAINERS = (list, tuple, dict)
 
 
 class Place(NamedTuple):
@@ -25,46 +32,51 @@ def join(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
-def held(owner: object, kinds: tuple[type, ...], skip: frozenset[str]) -> Iterator[tuple[str, Any]]:
+def held(
+    owner: object, kinds: type | tuple[type, ...], skip: frozenset[str] = frozenset()
+) -> list[tuple[str, Any]]:
     """The objects of these kinds in the attributes of ``owner``, with their names.
 
     Lists, tuples and dictionaries are looked into: ``self.blocks = [...]`` gives ``blocks/0``,
-    ``blocks/1``. Attributes named in ``skip`` are left out.
+    ``blocks/1``. Attributes named in ``skip`` are left out where they are such containers.
     """
+    found: list[tuple[str, Any]] = []
     for name, value in vars(owner).items():
-        # Most attributes are settings; this loop runs for each layer whenever variables are listed.
+        if type(value) in _SETTINGS:
+            continue
         if isinstance(value, kinds):
-            yield name, value
-        elif isinstance(value, (list, tuple, dict)) and name not in skip:
-            yield from _held_in(value, name, kinds)
+            found.append((name, value))
+        elif isinstance(value, _CONTAINERS) and name not in skip:
+            _look_into(value, name, kinds, found)
+    return found
 
 
-def _held_in(value: Any, name: str, kinds: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, kinds):
-        yield name, value
-    elif isinstance(value, (list, tuple, dict)):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            yield from _held_in(item, f"{name}/{key}", kinds)
+def _look_into(
+    value: Any, name: str, kinds: type | tuple[type, ...], found: list[tuple[str, Any]]
+) -> None:
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        if isinstance(item, kinds):
+            found.append((f"{name}/{key}", item))
+        elif isinstance(item, _CONTAINERS):
+            _look_into(item, f"{name}/{key}", kinds, found)
 
 
-def walk(root: "Layer") -> Iterator[Place]:
+def walk(root: "Layer") -> list[Place]:
     """The root and every layer below it, parents first, each once, under its first path."""
-    seen: set[int] = set()
+    places = [Place("", "", 0, root, root.trainable)]
+    _add_inner(places[0], {id(root)}, places)
+    return places
 
-    def visit(layer: "Layer", name: str, above: Place | None) -> Iterator[Place]:
-        if id(layer) in seen:
-            return
-        seen.add(id(layer))
-        place = Place("", "", 0, layer, layer.trainable)
-        if above is not None:
-            trainable = above.trainable and layer.trainable
-            place = Place(join(above.path, name), name, above.depth + 1, layer, trainable)
-        yield place
-        for inner_name, inner in layer.named_layers():
-            yield from visit(inner, inner_name, place)
 
-    return visit(root, "", None)
+def _add_inner(place: Place, seen: set[int], places: list[Place]) -> None:
+    for name, layer in place.layer.named_layers():
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            trainable = place.trainable and layer.trainable
+            inner = Place(join(place.path, name), name, place.depth + 1, layer, trainable)
+            places.append(inner)
+            _add_inner(inner, seen, places)
 
 
 def variables_of(root: "Layer") -> Iterator[tuple[str, Variable, bool]]:
@@ -81,7 +93,7 @@ def generators_of(root: "Layer") -> Iterator[tuple[str, "Layer", Generator]]:
     """Path, owner and generator, for every random generator in the tree, each once."""
     seen: set[int] = set()
     for place in walk(root):
-        for name, generator in held(place.layer, (Generator,), frozenset()):
+        for name, generator in held(place.layer, Generator):
             if id(generator) not in seen:
                 seen.add(id(generator))
                 yield join(place.path, name), place.layer, generator

@@ -35,6 +35,9 @@ from chainrule.tensor.state import scope
 
 Shape = tuple[int | None, ...]
 
+# Attributes of the base class that hold no layers; its variables are listed by themselves.
+_OWN = frozenset({"_weights", "_initializers", "_added_losses", "_input_shape", "_output_shape"})
+
 
 class LayerOptions(TypedDict, total=False):
     """The arguments that every layer takes besides its own."""
@@ -186,7 +189,7 @@ class Layer(Configurable):
         accepted = call_parameters(type(self))
         if "training" in accepted:
             given["training"] = training
-        if ANY_KEYWORD not in accepted:
+        if given and ANY_KEYWORD not in accepted:
             for name in given.keys() - accepted:
                 raise unknown_name(self.where, "argument", name, accepted | {"training"})
         return given
@@ -281,8 +284,7 @@ class Layer(Configurable):
         """The variables that this layer itself holds, with their names, in order of creation."""
         own = list(self._weights.items())
         known = {id(variable) for _, variable in own}
-        attributes = held(self, (Variable,), frozenset({"_weights"}))
-        return own + [(name, v) for name, v in attributes if id(v) not in known]
+        return own + [(name, v) for name, v in held(self, Variable, _OWN) if id(v) not in known]
 
     @property
     def weights(self) -> dict[str, Variable]:
@@ -414,7 +416,7 @@ class Layer(Configurable):
 
     def named_layers(self) -> list[tuple[str, "Layer"]]:
         """The layers directly inside this one, with their names; containers may override it."""
-        return list(held(self, (Layer,), frozenset({"_weights"})))
+        return held(self, Layer, _OWN)
 
     @property
     def layers(self) -> list["Layer"]:

@@ -1,5 +1,6 @@
 """Names: class names in snake case, and tables looked up by any usual spelling of a name."""
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import TypeVar
@@ -11,6 +12,7 @@ Entry = TypeVar("Entry")
 MAXIMUM_NAME_LENGTH = 100
 
 
+@functools.lru_cache(maxsize=1024)
 def snake_case(name: str) -> str:
     """The snake-case form of a class name.
 

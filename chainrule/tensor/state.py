@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,31 +20,36 @@ class _State(threading.local):
 STATE = _State()
 
 
-@contextlib.contextmanager
-def scope(path: str) -> Iterator[None]:
+class _Changed:
+    """One attribute of ``STATE`` has another value inside a ``with`` block.
+
+    A class rather than a generator: it is entered once a layer in every call of a model.
+    """
+
+    __slots__ = ("_before", "_name", "_value")
+
+    def __init__(self, name: str, value: object) -> None:
+        self._name = name
+        self._value = value
+
+    def __enter__(self) -> None:
+        self._before = getattr(STATE, self._name)
+        setattr(STATE, self._name, self._value)
+
+    def __exit__(self, *error: object) -> None:
+        setattr(STATE, self._name, self._before)
+
+
+def scope(path: str) -> _Changed:
     """Name what is computed inside after a layer: errors, graphs and drawings show it."""
-    before, STATE.scope = STATE.scope, path
-    try:
-        yield
-    finally:
-        STATE.scope = before
+    return _Changed("scope", path)
 
 
-@contextlib.contextmanager
-def paused_tapes() -> Iterator[None]:
+def paused_tapes() -> _Changed:
     """Record nothing inside."""
-    before, STATE.tapes = STATE.tapes, ()
-    try:
-        yield
-    finally:
-        STATE.tapes = before
+    return _Changed("tapes", ())
 
 
-@contextlib.contextmanager
-def outside_traces() -> Iterator[None]:
+def outside_traces() -> _Changed:
     """Compute at once inside, also while ``jit`` traces: variables may be created there."""
-    before, STATE.trace = STATE.trace, None
-    try:
-        yield
-    finally:
-        STATE.trace = before
+    return _Changed("trace", None)
