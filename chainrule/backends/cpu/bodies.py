@@ -15,7 +15,7 @@ from chainrule.backends.cpu.views import View
 from chainrule.graph.graph import Node, Value
 
 if TYPE_CHECKING:
-    from chainrule.backends.cpu.groups import Group
+    from chainrule.backends.cpu.groups import Group, Reduction
 
 COMBINED_BY = {
     "reduce_sum": "add",
@@ -135,17 +135,50 @@ class Body:
 
     def neutral(self, i: int, lanes: int) -> Register:
         """What a reduction starts from, in every lane."""
-        reduction = self.group.reductions[i]
-        dtype = reduction.target.dtype
-        return constant(neutral_number(reduction.primitive, dtype), SCALARS[dtype.name], lanes)
+        return neutral(self.group.reductions[i], lanes)
 
     def combine(self, i: int, x: Register, y: Register) -> Register:
         """Two partial results of a reduction as one."""
-        reduction = self.group.reductions[i]
-        name, dtype = COMBINED_BY[reduction.primitive], reduction.target.dtype
-        if dtype.kind == "b":
-            return self.f.binary("or" if name == "maximum" else "and", x, y)
-        return ELEMENTWISE[name](self.f, dtype, {}, x, y)
+        return combine(self.f, self.group.reductions[i], x, y)
+
+
+def neutral(reduction: Reduction, lanes: int) -> Register:
+    """What a reduction starts from, in every lane."""
+    dtype = reduction.target.dtype
+    return constant(neutral_number(reduction.primitive, dtype), SCALARS[dtype.name], lanes)
+
+
+def combine(f: Function, reduction: Reduction, x: Register, y: Register) -> Register:
+    """Two partial results of a reduction as one."""
+    name, dtype = COMBINED_BY[reduction.primitive], reduction.target.dtype
+    if dtype.kind == "b":
+        return f.binary("or" if name == "maximum" else "and", x, y)
+    return ELEMENTWISE[name](f, dtype, {}, x, y)
+
+
+def combine_lanes(f: Function, reduction: Reduction, x: Register) -> Register:
+    """The lanes of a vector as one partial result, halves upon halves."""
+    if x.scalar == "i1" and x.lanes > 1:
+        name = "or" if COMBINED_BY[reduction.primitive] == "maximum" else "and"
+        full = f"llvm.vector.reduce.{name}.v{x.lanes}i1"
+        f.declarations.add(f"declare i1 @{full}({x.type})")
+        return f.emit(f"call i1 @{full}({x})", "i1")
+    while x.lanes > 2:
+        half = x.lanes // 2
+        low, high = (f.shuffle(x, x, range(i, i + half)) for i in (0, half))
+        x = combine(f, reduction, low, high)
+    return x if x.lanes == 1 else combine(f, reduction, f.extract(x, 0), f.extract(x, 1))
+
+
+def only_first(f: Function, reduction: Reduction, x: Register, lanes: int, count: int) -> Register:
+    """``x`` as a whole vector that adds its first ``count`` lanes only."""
+    others = neutral(reduction, x.lanes)
+    if x.lanes == lanes:
+        mask = ", ".join(f"i1 {'true' if lane < count else 'false'}" for lane in range(lanes))
+        return x if count == lanes else f.select(Register(f"<{mask}>", "i1", lanes), x, others)
+    if x.lanes == 1:
+        return f.insert(neutral(reduction, lanes), x, 0)
+    return f.shuffle(x, others, [min(lane, x.lanes) for lane in range(lanes)])
 
 
 def divides_integers(node: Node[Value]) -> bool:

@@ -1,0 +1,162 @@
+"""Row groups: softmax, cross-entropy, layer norm and their derivatives in one pass over the rows.
+
+Groups over (rows, columns) and over (rows,) that only hand each other elements of the same row
+become one kernel. It takes a few rows at a time; what a sum along the row must precede is a later
+phase over the same rows, which are in the first cache by then. Numbers that belong to a row are
+computed for all rows of the block at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING
+
+from chainrule.backends.cpu import groups
+from chainrule.backends.cpu.groups import Group
+from chainrule.backends.cpu.partial_sums import into_parts
+from chainrule.backends.cpu.row_code import RowGroup
+from chainrule.backends.cpu.row_phases import RowFlow, arrange
+from chainrule.backends.cpu.views import Shape
+
+if TYPE_CHECKING:
+    from chainrule.backends.cpu.plan import Kernel, Plan
+
+# What a block of rows may fill of the first cache, in bytes.
+CACHE_OF_A_BLOCK = 24 << 10
+# With fewer rows than this and work for several threads, the groups stay apart.
+FEW_ROWS = 8
+
+
+def fuse_row_groups(plan: Plan) -> None:
+    """Replace groups over the same rows by row groups."""
+    position = 0
+    while position < len(plan.kernels):
+        kernel = plan.kernels[position]
+        if isinstance(kernel, Group):
+            for rows, columns in _divisions(kernel):
+                run = _Run(plan, position, rows, columns)
+                if run.is_worth_it():
+                    position = run.replace()
+                    break
+        position += 1
+
+
+def _divisions(group: Group) -> list[tuple[Shape, Shape]]:
+    """How a group's shape divides into rows and columns: where its sums along the last axes say."""
+    found = []
+    for reduction in group.reductions:
+        axes = sorted(reduction.node.attributes["axes"])
+        first = axes[0] if axes else len(group.shape)
+        if axes == list(range(first, len(group.shape))) and axes:
+            rows, columns = (
+                tuple(n for n in part if n != 1)
+                for part in (group.shape[:first], group.shape[first:])
+            )
+            if prod(columns) > 1 and 0 not in rows and (rows, columns) not in found:
+                found.append((rows, columns))
+    return found
+
+
+@dataclass
+class _Traffic:
+    """The buffers that some kernels read and write."""
+
+    read: set[int] = field(default_factory=set)
+    written: set[int] = field(default_factory=set)
+
+    def add(self, kernel: Kernel) -> None:
+        self.read |= kernel.buffers_read()
+        self.written |= kernel.buffers_written()
+
+    def hinders(self, kernel: Kernel) -> bool:
+        """Whether a kernel may not run before these."""
+        reads, writes = kernel.buffers_read(), kernel.buffers_written()
+        return bool(self.written & (reads | writes) or self.read & writes)
+
+
+class _Run:
+    """The kernels that a group begins: those which become one, and where the others go."""
+
+    def __init__(self, plan: Plan, position: int, rows: Shape, columns: Shape) -> None:
+        self.plan = plan
+        self.position = position
+        self.flow = RowFlow(rows, columns)
+        self.members: list[Group] = []
+        self.before: list[Kernel] = []
+        self.after: list[Kernel] = []
+        self._inside, self._later = _Traffic(), _Traffic()
+        for kernel in plan.kernels[position:]:
+            self._sort(kernel)
+
+    def _sort(self, kernel: Kernel) -> None:
+        if (
+            isinstance(kernel, Group)
+            and not self._later.hinders(kernel)
+            and self._is_related(kernel)
+            and self.flow.accepts(kernel)
+        ):
+            self.flow.add(kernel)
+            self.members.append(kernel)
+            self._inside.add(kernel)
+        elif self._inside.hinders(kernel) or self._later.hinders(kernel):
+            self.after.append(kernel)
+            self._later.add(kernel)
+        else:
+            self.before.append(kernel)
+
+    def _is_related(self, group: Group) -> bool:
+        """Whether it shares something of the size of the rows with the groups before."""
+        if not self.members:
+            return True
+        shared = group.buffers_read() & (self._inside.read | self._inside.written)
+        rows = prod(self.flow.rows)
+        return any(self.plan.buffers[buffer].size >= rows for buffer in shared)
+
+    def _pieces(self, block: int) -> int:
+        nodes = sum(len(g.nodes) + len(g.reductions) for g in self.members)
+        work = prod(self.flow.rows) * prod(self.flow.columns) * nodes
+        blocks = -(-prod(self.flow.rows) // block)
+        return max(1, min(groups.MOST_PIECES, work // groups.WORK_OF_A_PIECE, blocks))
+
+    def is_worth_it(self) -> bool:
+        """Whether one kernel is better than its groups."""
+        if not self.flow.sums:
+            return False
+        return prod(self.flow.rows) >= FEW_ROWS or self._pieces(1) == self._pieces(1 << 62)
+
+    def replace(self) -> int:
+        """Put the row group into the plan; gives its position."""
+        plan, flow, followers = self.plan, self.flow, []
+        block = self._block()
+        parts = self._pieces(block)
+        if parts > 1:
+            down = []
+            for reduction, wide in flow.down:
+                part, group = into_parts(plan, reduction, parts)
+                down.append((part, wide))
+                followers.append(group)
+            flow.down = down
+        others = [*plan.kernels[: self.position], *self.before, *self.after]
+        wanted = {i for i, buffer in enumerate(plan.buffers) if buffer.kind != "temporary"}
+        wanted = wanted.union(*(kernel.buffers_read() for kernel in others))
+        work = arrange(flow, wanted)
+        nodes = [*flow.nodes.values(), *(r.node for g in self.members for r in g.reductions)]
+        kernel = RowGroup(flow.rows, flow.columns, work, block, parts, nodes)
+        for value in work.kept:
+            shape = (parts, block, *flow.columns)
+            kernel.kept[value] = plan.temporary(value.dtype, shape)
+        plan.kernels[self.position :] = [*self.before, kernel, *followers, *self.after]
+        return self.position + len(self.before) + len(followers)
+
+    def _block(self) -> int:
+        """How many rows stay in the first cache together: a power of 2."""
+        flow, block = self.flow, self.plan.target.vector_bytes // 4
+        depth = len(flow.rows)
+        row = sum(v.dtype.itemsize for v in flow.leaves.values() if any(v.strides[:depth]))
+        row += sum(v.dtype.itemsize for v in flow.sums) + sum(
+            view.dtype.itemsize for view, wide in flow.stores.values() if wide
+        )
+        while block > 1 and block * row * prod(flow.columns) > CACHE_OF_A_BLOCK:
+            block //= 2
+        return block
