@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import ctypes
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.backends.cpu.faults import raise_fault
+from chainrule.backends.cpu.arguments import Arguments
+from chainrule.backends.cpu.faults import NO_FAULT, raise_fault
 from chainrule.backends.cpu.groups import Group
 from chainrule.backends.cpu.memory import ALIGNMENT, place
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.program import Program
+from chainrule.backends.cpu.row_code import RowGroup
 from chainrule.backends.cpu.target import host_target
+from chainrule.backends.cpu.threads import native
 from chainrule.backends.executable import Repetition
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
@@ -29,51 +32,60 @@ class CpuExecutable:
         self._plan = Plan(graph, host_target())
         self._program = Program(self._plan)
         self._offsets, self._arena_bytes = place(self._plan)
+        self._arguments = Arguments(self._plan.inputs, self._plan.outputs, native().enter)
         self._spare: list[_Memory] = []
-        self._lock = threading.Lock()
+
+    @property
+    def memory_bytes(self) -> int:
+        """The arenas: one, or as many as calls ran at the same time."""
+        return self._arena_bytes * max(1, len(self._spare))
 
     def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """The outputs for these inputs."""
-        self._check(inputs)
         memory = self._memory()
-        outputs = [np.empty(v.shape, v.dtype) for v in self._plan.outputs]
-        kept = memory.point_to(self._plan, inputs, outputs)
-        self._program.run(memory.table)
+        outputs = self._arguments.new_outputs()
+        # Kept until the program has run: the table holds no references.
+        arrays = (*inputs, *outputs)
+        if not self._arguments.enter(arrays, memory.address):
+            self._check(inputs)
+            arrays = (*memory.point_to(self._plan, inputs, outputs), *outputs)
+        self._program.run(memory.address)
         self._finish(memory)
-        del kept
         return outputs
 
     def repeat(self, inputs: Sequence[NDArray[Any]], repetition: Repetition) -> list[NDArray[Any]]:
-        """Run many steps in one native call: carried values change places between two buffers."""
+        """Run many steps in one native call: carried values are updated in place, or change places
+        between two buffers.
+        """
         self._check([x[0] if i in repetition.scanned else x for i, x in enumerate(inputs)])
         plan, memory = self._plan, self._memory()
         carried = {output for _, output in repetition.carried}
         sources = list(inputs)
-        swaps, advances = [], []
+        outputs = [
+            np.empty(view.shape if i in carried else (repetition.steps, *view.shape), view.dtype)
+            for i, view in enumerate(plan.outputs)
+        ]
+        swapped = []
         for source, output in repetition.carried:
-            if source >= 0:
-                sources[source] = np.array(inputs[source])
-                swaps.append((plan.inputs[source].buffer, plan.outputs[output].buffer))
-        for position in repetition.scanned:
-            size = plan.buffers[plan.inputs[position].buffer]
-            advances.append((plan.inputs[position].buffer, size.size * size.dtype.itemsize))
-        outputs = []
-        for i, view in enumerate(plan.outputs):
-            if i in carried:
-                outputs.append(np.empty(view.shape, view.dtype))
+            if source < 0:
+                continue
+            sources[source] = np.array(inputs[source])
+            if plan.in_place(plan.inputs[source].buffer, plan.outputs[output].buffer):
+                outputs[output] = sources[source]
             else:
-                outputs.append(np.empty((repetition.steps, *view.shape), view.dtype))
-                size = plan.buffers[view.buffer]
-                advances.append((view.buffer, size.size * size.dtype.itemsize))
+                swapped.append((source, output))
+        advancing = [plan.inputs[i].buffer for i in repetition.scanned]
+        advancing += [view.buffer for i, view in enumerate(plan.outputs) if i not in carried]
+        advances = [(buffer, self._bytes(buffer)) for buffer in advancing]
+        swaps = [(plan.inputs[i].buffer, plan.outputs[o].buffer) for i, o in swapped]
         kept = memory.point_to(plan, sources, outputs)
         self._program.run_steps(memory.table, repetition.steps, advances, swaps)
         self._finish(memory)
         del kept
         if repetition.steps % 2 == 0:
             # After an even number of exchanges the last output stands where the first input stood.
-            for source, output in repetition.carried:
-                if source >= 0:
-                    outputs[output] = sources[source]
+            for source, output in swapped:
+                outputs[output] = sources[source]
         return outputs
 
     def explain(self) -> str:
@@ -110,24 +122,24 @@ class CpuExecutable:
                 )
 
     def _memory(self) -> _Memory:
-        with self._lock:
-            if self._spare:
-                return self._spare.pop()
-        return _Memory(self._plan, self._offsets, self._arena_bytes)
+        try:
+            return self._spare.pop()  # one operation: no other thread gets the same
+        except IndexError:
+            return _Memory(self._plan, self._offsets, self._arena_bytes)
 
     def _finish(self, memory: _Memory) -> None:
-        code = int(memory.error[0])
-        memory.error[0] = 0
-        with self._lock:
-            self._spare.append(memory)
-        raise_fault(code, self.graph.name)
+        code = memory.error.value
+        memory.error.value = NO_FAULT
+        self._spare.append(memory)
+        if code != NO_FAULT:
+            raise_fault(code, self.graph.name)
 
 
 class _Memory:
     """The table of pointers of one call at a time, and the arena it points into."""
 
     def __init__(self, plan: Plan, offsets: dict[int, int], arena_bytes: int) -> None:
-        self.error = np.zeros(1, np.int64)
+        self.error = ctypes.c_int64(NO_FAULT)
         self._arena = np.zeros(arena_bytes + ALIGNMENT, np.uint8)
         start = self._arena.ctypes.data
         start += -start % ALIGNMENT
@@ -138,13 +150,14 @@ class _Memory:
             elif buffer.kind == "constant" and buffer.array is not None:
                 self.table[number] = buffer.array.ctypes.data
             elif buffer.kind == "error":
-                self.table[number] = self.error.ctypes.data
+                self.table[number] = ctypes.addressof(self.error)
+        self.address: int = self.table.ctypes.data
 
     def point_to(
         self, plan: Plan, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
     ) -> list[NDArray[Any]]:
         """Enter the addresses of inputs and outputs; returns the arrays that must stay alive."""
-        kept = [np.ascontiguousarray(x) for x in inputs]
+        kept = [np.require(x, requirements=("C", "A")) for x in inputs]
         for view, x in zip(plan.inputs, kept, strict=True):
             self.table[view.buffer] = x.ctypes.data
         for view, x in zip(plan.outputs, outputs, strict=True):
@@ -158,6 +171,8 @@ def _describe(kernel: Any) -> str:
         names = " ".join(name if n == 1 else f"{name}*{n}" for name, n in counts.items())
         sums = " ".join(r.primitive for r in kernel.reductions)
         return f"elementwise {list(kernel.shape)}: {names or 'copy'} {sums}".rstrip()[:100]
+    if isinstance(kernel, RowGroup):
+        return kernel.describe()
     if hasattr(kernel, "left"):
         return f"matmul {list(kernel.left.shape)} @ {list(kernel.right.shape)}"
     return f"{kernel.primitive} {list(kernel.target.shape)}"
@@ -170,6 +185,8 @@ def _scopes_by_buffer(graph: Graph, plan: Plan) -> dict[int, str]:
         if isinstance(kernel, Group):
             nodes = [*kernel.nodes.values(), *(r.node for r in kernel.reductions)]
             scopes[number] = {node.scope for node in nodes if node.scope}
+        elif isinstance(kernel, RowGroup):
+            scopes[number] = {node.scope for node in kernel.nodes if node.scope}
     return {number: ", ".join(sorted(names)) for number, names in scopes.items() if names}
 
 

@@ -24,9 +24,9 @@ class Program:
         pieces = max((kernel.pieces(plan.target) for kernel in plan.kernels), default=1)
         self._runner = Runner(loaded, pieces)
 
-    def run(self, table: NDArray[np.uintp]) -> None:
-        """One step with this table of pointers."""
-        self._runner.run(table.ctypes.data)
+    def run(self, table: int) -> None:
+        """One step with the table of pointers at this address."""
+        self._runner.run(table)
 
     def run_steps(
         self, table: NDArray[np.uintp], count: int, advances: Pairs, swaps: Pairs

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.backends.cpu import llvm
+from chainrule.backends.cpu.arguments import ENTER, Enter, arguments_text
 from chainrule.backends.cpu.cache import library
 from chainrule.backends.cpu.runtime import FUNCTIONS, JOB, LINE, MAILBOXES, runtime_text
 from chainrule.config import config
@@ -92,8 +93,8 @@ class _Native:
     """The functions of ``runtime.py``, loaded."""
 
     def __init__(self, system: str = _SYSTEM) -> None:
-        text = runtime_text(llvm.machine().architecture, system)
-        self._library = library(text, FUNCTIONS)
+        text = runtime_text(llvm.machine().architecture, system) + arguments_text()
+        self._library = library(text, (*FUNCTIONS, ENTER))
         self.symbols = {name: self._library.address(name) for name in FUNCTIONS}
         pointer, number, answer = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
         self.once = self._function("once", None, pointer, pointer)
@@ -102,6 +103,7 @@ class _Native:
         self.worker = self._function("worker", None, pointer, number)
         self.stop = self._function("stop", answer, pointer, number)
         self.prepare = self._function("prepare", None, pointer)
+        self.enter = Enter(self._library.address(ENTER))
         self._clock = self._function("clock", number)
         self._since = (self._clock(), time.perf_counter())
         self._rate = 0.0
@@ -355,14 +357,16 @@ class Runner:
             rows: how many tables there are: step s uses the one numbered ``s % rows``.
         """
         if steps == 1:
-            now = time.perf_counter()
-            single = self._threads() == 1
-            if single or now < self.pace.until:
+            if self._pieces == 1 or self._threads() == 1:
                 self._once(self._entry, buffers)
                 self.completed += 1
-                if not single:
-                    after = time.perf_counter()
-                    self.pace.record(False, 1, after - now, after)
+                return
+            now = time.perf_counter()
+            if now < self.pace.until:
+                self._once(self._entry, buffers)
+                self.completed += 1
+                after = time.perf_counter()
+                self.pace.record(False, 1, after - now, after)
                 return
         done = 0
         while done < steps:
