@@ -34,7 +34,7 @@ def pack(f: Function, columns: Columns, source: Register, target: Register) -> N
     """Write the columns row by row, without gaps, to ``target``."""
     if columns.column_step == BYTES[columns.scalar]:
         _copy_rows(f, columns, source, target)
-    elif columns.row_step == BYTES[columns.scalar] and columns.lanes[0] > 1:
+    elif columns.row_step == BYTES[columns.scalar] and columns.lanes[0] in (2, 4, 8, 16):
         _transpose(f, columns, source, target)
     else:
         _copy_elements(f, columns, source, target, 0)
