@@ -1,0 +1,48 @@
+"""Elementwise work on a matrix product done inside the product, while a tile of it is in cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chainrule.backends.cpu.bodies import divides_integers
+from chainrule.backends.cpu.groups import Group
+from chainrule.backends.cpu.matmul import Matmul
+from chainrule.graph.graph import Value
+
+if TYPE_CHECKING:
+    from chainrule.backends.cpu.plan import Plan
+
+
+def fuse_epilogues(plan: Plan) -> None:
+    """Give each product the group that reads it, where they go through the same shape.
+
+    The product then runs where the group stood: all that the group reads is there, and nobody in
+    between has read the product. Sums of the group over rows become a group of their own.
+    """
+    for product in [kernel for kernel in plan.kernels if isinstance(kernel, Matmul)]:
+        readers = plan.readers(product.target.buffer)
+        group = readers[0] if readers else None
+        value = _product_value(group, product) if isinstance(group, Group) else None
+        if not isinstance(group, Group) or value is None:
+            continue
+        following = [plan.split_reductions(group)] if group.reductions else []
+        kept = len(readers) > 1 or plan.buffers[product.target.buffer].kind != "temporary"
+        if kept or any(value in sums.leaves for sums in following):
+            group.stores[value] = product.target
+        product.epilogue = group
+        plan.kernels.remove(product)
+        position = plan.kernels.index(group)
+        plan.kernels[position : position + 1] = [product, *following]
+
+
+def _product_value(group: Group, product: Matmul) -> Value | None:
+    """The value that stands for the product in the group, if the group can run tile by tile."""
+    found = [v for v, view in group.leaves.items() if view.buffer == product.target.buffer]
+    if len(found) != 1 or group.leaves[found[0]] != product.target:
+        return None
+    rows = tuple(range(len(group.shape) - 1))
+    if any(reduction.node.attributes["axes"] != rows for reduction in group.reductions):
+        return None
+    if group.shape != product.target.shape or any(map(divides_integers, group.nodes.values())):
+        return None
+    return found[0]
