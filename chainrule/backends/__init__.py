@@ -1,6 +1,7 @@
 """Floor 3: what runs graphs. Back ends never import each other."""
 
 from chainrule.backends import reference
+from chainrule.backends.compiled import Compiled, compiled
 from chainrule.backends.executable import Compile, Executable, Repetition
 from chainrule.graph.graph import Graph
 
@@ -14,4 +15,4 @@ def _compile_for_cpu(graph: Graph) -> Executable:
 
 BACKENDS: dict[str, Compile] = {"reference": reference.compile, "cpu": _compile_for_cpu}
 
-__all__ = ["BACKENDS", "Compile", "Executable", "Repetition"]
+__all__ = ["BACKENDS", "Compile", "Compiled", "Executable", "Repetition", "compiled"]

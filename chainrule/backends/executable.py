@@ -29,6 +29,10 @@ class Repetition(NamedTuple):
 class Executable(Protocol):
     """A graph made ready to run."""
 
+    @property
+    def memory_bytes(self) -> int:
+        """The memory for intermediate values that it keeps between calls."""
+
     def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """The graph's outputs for these inputs, which must have its input types."""
 

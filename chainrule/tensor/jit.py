@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import tree
-from chainrule.backends import BACKENDS, Executable, Repetition
+from chainrule.backends import BACKENDS, Repetition, compiled
 from chainrule.config import config
 from chainrule.errors import ShapeError, StateError
 from chainrule.graph.graph import Graph
-from chainrule.passes import optimize
 from chainrule.tensor.state import STATE, paused_tapes
 from chainrule.tensor.tensor import Tensor, Variable, as_tensor
 from chainrule.tensor.trace import Trace
 
+# Stands for a tensor among what a function returns.
+_TENSOR = object()
 # Outputs that may share memory with an input: the caller may go on writing into his arrays.
 _VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "slice", "flip", "stop_gradient"})
 
@@ -47,48 +48,45 @@ class Program:
         finally:
             STATE.trace = None
         outputs, self._structure = tree.flatten(result)
-        self._static = [None if isinstance(x, Tensor) else x for x in outputs]
+        self._leaves = [_TENSOR if isinstance(x, Tensor) else x for x in outputs]
         values = [trace.lift(_read(trace, x)) for x in outputs if isinstance(x, Tensor)]
         self._variables = trace.variables
         self._assigned = trace.assigned
-        self._is_tensor = [isinstance(x, Tensor) for x in outputs]
-        self.graph: Graph = optimize(trace.builder.finish([*values, *trace.outputs()]))
-        self.executable: Executable = BACKENDS[config.backend](self.graph)
-        self._copied = _views_of_inputs(self.graph)
+        self._returns = len(values)
+        graph = trace.builder.finish([*values, *trace.outputs()])
+        self.compiled = compiled(graph, BACKENDS[config.backend])
+        self.executable = self.compiled.executable
+        self._copied = _views_of_inputs(self.compiled.graph)
 
     def run(self, arrays: list[NDArray[Any]]) -> Any:
         """Run with these arrays and the variables' present values; assign what was assigned."""
         results = self.executable.run([*arrays, *self._state()])
-        return self._returned(
-            [
-                Tensor(x.copy() if copied else x)
-                for x, copied in zip(results, self._copied, strict=True)
-            ]
-        )
+        for i in self._copied:
+            results[i] = results[i].copy()
+        return self._returned([Tensor(x) for x in results])
 
     def repeat(self, arrays: list[NDArray[Any]], steps: int, scanned: tuple[int, ...]) -> Any:
         """Run many steps in one call of the back end; variables carry their values along."""
-        first = len(self._is_tensor) - self._is_tensor.count(False)
         places = {id(variable): i for i, variable in enumerate(self._variables)}
         carried = tuple(
-            (len(arrays) + places[id(v)] if id(v) in places else -1, first + i)
-            for i, v in enumerate(self._assigned)
+            (len(arrays) + places[id(v)] if id(v) in places else -1, i)
+            for i, v in enumerate(self._assigned, self._returns)
         )
         repetition = Repetition(steps, scanned, carried)
         results = self.executable.repeat([*arrays, *self._state()], repetition)
         return self._returned([Tensor(np.array(x)) for x in results])
 
     def _state(self) -> list[NDArray[Any]]:
-        return [variable._tensor.concrete("jit") for variable in self._variables]
+        # What variables hold is never traced.
+        return [variable._tensor._payload for variable in self._variables]
 
     def _returned(self, tensors: list[Tensor]) -> Any:
+        for variable, value in zip(self._assigned, tensors[self._returns :], strict=True):
+            variable._tensor = value
+        if self._structure is tree.LEAF and self._returns:
+            return tensors[0]
         returned = iter(tensors)
-        leaves = [
-            next(returned) if is_tensor else static
-            for is_tensor, static in zip(self._is_tensor, self._static, strict=True)
-        ]
-        for variable in self._assigned:
-            variable._tensor = next(returned)
+        leaves = [next(returned) if x is _TENSOR else x for x in self._leaves]
         return tree.unflatten(self._structure, leaves)
 
 
@@ -97,14 +95,15 @@ def _read(trace: Trace, x: Tensor) -> Tensor:
     return trace.read(x) if isinstance(x, Variable) else x
 
 
-def _views_of_inputs(graph: Graph) -> list[bool]:
+def _views_of_inputs(graph: Graph) -> list[int]:
+    """The positions of outputs that may be views of inputs or constants."""
     views = set(graph.inputs)
     for node in graph:
         if node.primitive.name in _VIEWS and node.inputs[0] in views:
             views.update(node.outputs)
         if node.primitive.name == "constant":
             views.update(node.outputs)
-    return [value in views for value in graph.outputs]
+    return [i for i, value in enumerate(graph.outputs) if value in views]
 
 
 class Jitted:
@@ -116,22 +115,34 @@ class Jitted:
         functools.update_wrapper(self, function)
         self._function = function
         self._programs: dict[tuple[Any, ...], Program] = {}
+        # The same programs by what is quickly known of plain arguments.
+        self._quick: dict[tuple[Any, ...], Program] = {}
 
     @property
     def graphs(self) -> list[Graph]:
         """The optimised graph of each call signature seen so far."""
-        return [program.graph for program in self._programs.values()]
+        return [program.compiled.named_graph() for program in self._programs.values()]
 
     def explain(self) -> str:
         """What runs for each call signature."""
-        return "\n\n".join(program.executable.explain() for program in self._programs.values())
+        return "\n\n".join(program.compiled.explain() for program in self._programs.values())
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         if STATE.trace is not None or STATE.tapes:
             # Part of a larger trace, or recorded for its gradient: nothing compiled is ever
             # differentiated.
             return self._function(*arguments, **keywords)
-        program, arrays = self._program(arguments, keywords)
+        plain = None if keywords else _plain(arguments)
+        if plain is not None:
+            key, arrays = plain
+            program = self._quick.get(key)
+            if program is None:
+                program, converted = self._program(arguments, keywords)
+                if all(x.dtype == y.dtype for x, y in zip(arrays, converted, strict=True)):
+                    self._quick[key] = program
+                arrays = converted
+        else:
+            program, arrays = self._program(arguments, keywords)
         return program.run(arrays)
 
     def _program(
@@ -198,6 +209,23 @@ class Jitted:
         return self if instance is None else functools.partial(self, instance)
 
 
+def _plain(arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[NDArray[Any]]] | None:
+    """What tells the program of arguments that are tensors, arrays and None, and their arrays."""
+    key: list[Any] = [config.backend]
+    arrays = []
+    for x in arguments:
+        if x is None:
+            key.append(None)
+            continue
+        array = x._payload if type(x) is Tensor else x
+        if type(array) is not np.ndarray:
+            return None
+        arrays.append(array)
+        key.append(array.shape)
+        key.append(array.dtype)
+    return tuple(key), arrays
+
+
 def _is_static(x: Any) -> bool:
     return not isinstance(x, Tensor | np.ndarray | np.generic) and not hasattr(x, "__array__")
 
@@ -205,8 +233,11 @@ def _is_static(x: Any) -> bool:
 def _signature(
     leaves: list[Any], structure: tree.Structure, keywords: dict[str, Any]
 ) -> tuple[Any, ...]:
-    parts = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else (type(x), x) for x in leaves)
-    key = (config.backend, structure, parts, tuple(sorted(keywords.items())))
+    parts = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else _constant(x) for x in leaves)
+    given = sorted(keywords.items())
+    # Equal constants may compute otherwise: 1, 1.0 and True, 0.0 and -0.0.
+    constants = tuple(_constant(x) for x in tree.flatten(given)[0])
+    key = (config.backend, structure, parts, tuple(given), constants)
     try:
         hash(key)
     except TypeError as error:
@@ -217,6 +248,10 @@ def _signature(
             fix="pass arrays or tensors positionally, settings as strings, numbers or tuples",
         ) from error
     return key
+
+
+def _constant(x: Any) -> tuple[Any, ...]:
+    return (float, repr(x)) if type(x) is float else (type(x), x)
 
 
 def jit(function: Callable[..., Any]) -> Jitted:

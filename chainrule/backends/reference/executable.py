@@ -19,6 +19,8 @@ from chainrule.graph.walk import last_uses
 class ReferenceExecutable:
     """Runs a graph node by node; a value is dropped after its last use."""
 
+    memory_bytes = 0
+
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         slots: dict[Value, int] = {value: i for i, value in enumerate(graph.inputs)}
