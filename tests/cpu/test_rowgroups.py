@@ -125,8 +125,8 @@ def test_functions_along_rows_agree_with_the_reference(name, dtype, variant):
 @pytest.mark.parametrize("shape", [((1,), 9), ((9,), 1), ((1,), 1), ((0,), 5), ((2, 1), 40)])
 def test_shapes_with_0_and_1(name, shape):
     function, inputs = case(name, *shape, "float64")
-    if shape[0] == (0,) and name == "cross_entropy":
-        pytest.skip("the mean of no rows")
+    if name == "cross_entropy" and (shape[0] == (0,) or shape[1] == 1):
+        pytest.skip("refused: no rows or one class")
     assert_agrees(traced(function, inputs), inputs)
 
 

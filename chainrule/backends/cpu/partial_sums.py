@@ -16,7 +16,7 @@ _NOWHERE = GraphBuilder("nowhere")
 
 
 def into_parts(plan: Plan, reduction: Reduction, parts: int) -> tuple[Reduction, Group]:
-    """A reduction into one place for each piece, and the group that adds up the parts in order."""
+    """A reduction into one place for each part, and the group that adds up the parts in order."""
     target = reduction.target
     place = plan.temporary(target.dtype, (parts, *target.shape))
     each = Value(ValueType(place.shape, place.dtype), _NOWHERE)

@@ -201,7 +201,7 @@ class _Arrangement:
         self.wide_stores = {v: view for v, (view, wide) in stores.items() if wide}
         self.row_stores = {v: view for v, (view, wide) in stores.items() if not wide}
         self.live = self._live()
-        self.last = max(flow.level[value] for value in self.live)
+        self.last = max((flow.level[value] for value in self.live), default=0)
         self.kept: list[Value] = []
         self.slots: dict[Value, None] = dict.fromkeys(self.row_stores)
 

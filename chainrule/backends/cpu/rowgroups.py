@@ -43,18 +43,22 @@ def fuse_row_groups(plan: Plan) -> None:
 
 
 def _divisions(group: Group) -> list[tuple[Shape, Shape]]:
-    """How a group's shape divides into rows and columns: where its sums along the last axes say."""
-    found = []
+    """How a group's shape divides into rows and columns: where its sums along the last axes, or
+    down the first ones, say.
+    """
+    along, down = [], []
     for reduction in group.reductions:
-        axes = sorted(reduction.node.attributes["axes"])
-        first = axes[0] if axes else len(group.shape)
-        if axes == list(range(first, len(group.shape))) and axes:
-            rows, columns = (
-                tuple(n for n in part if n != 1)
-                for part in (group.shape[:first], group.shape[first:])
-            )
-            if prod(columns) > 1 and 0 not in rows and (rows, columns) not in found:
-                found.append((rows, columns))
+        axes, depth = sorted(reduction.node.attributes["axes"]), len(group.shape)
+        if axes and axes == list(range(axes[0], depth)):
+            along.append(axes[0])
+        elif axes and axes == list(range(len(axes))):
+            down.append(len(axes))
+    found = []
+    for first in dict.fromkeys(along + down):
+        rows = tuple(n for n in group.shape[:first] if n != 1)
+        columns = tuple(n for n in group.shape[first:] if n != 1)
+        if prod(columns) > 1 and 0 not in rows:
+            found.append((rows, columns))
     return found
 
 
@@ -113,50 +117,73 @@ class _Run:
         rows = prod(self.flow.rows)
         return any(self.plan.buffers[buffer].size >= rows for buffer in shared)
 
-    def _pieces(self, block: int) -> int:
-        nodes = sum(len(g.nodes) + len(g.reductions) for g in self.members)
-        work = prod(self.flow.rows) * prod(self.flow.columns) * nodes
-        blocks = -(-prod(self.flow.rows) // block)
-        return max(1, min(groups.MOST_PIECES, work // groups.WORK_OF_A_PIECE, blocks))
-
     def is_worth_it(self) -> bool:
         """Whether one kernel is better than its groups."""
-        if not self.flow.sums:
-            return False
-        return prod(self.flow.rows) >= FEW_ROWS or self._pieces(1) == self._pieces(1 << 62)
+        flow = self.flow
+        rows = prod(flow.rows)
+        several = _work(flow, self.members) >= 2 * groups.WORK_OF_A_PIECE
+        if flow.sums:
+            return rows >= FEW_ROWS or not several
+        # Sums down the columns: cutting the rows is better where the columns are few.
+        size = max(
+            (prod(r.target.shape) * r.target.dtype.itemsize for r, _ in flow.down), default=0
+        )
+        return bool(size) and several and rows >= FEW_ROWS**2 and size <= CACHE_OF_A_BLOCK
 
     def replace(self) -> int:
         """Put the row group into the plan; gives its position."""
-        plan, flow, followers = self.plan, self.flow, []
-        block = self._block()
-        parts = self._pieces(block)
-        if parts > 1:
-            down = []
-            for reduction, wide in flow.down:
-                part, group = into_parts(plan, reduction, parts)
-                down.append((part, wide))
-                followers.append(group)
-            flow.down = down
+        plan = self.plan
         others = [*plan.kernels[: self.position], *self.before, *self.after]
         wanted = {i for i, buffer in enumerate(plan.buffers) if buffer.kind != "temporary"}
         wanted = wanted.union(*(kernel.buffers_read() for kernel in others))
-        work = arrange(flow, wanted)
-        nodes = [*flow.nodes.values(), *(r.node for g in self.members for r in g.reductions)]
-        kernel = RowGroup(flow.rows, flow.columns, work, block, parts, nodes)
-        for value in work.kept:
-            shape = (parts, block, *flow.columns)
-            kernel.kept[value] = plan.temporary(value.dtype, shape)
-        plan.kernels[self.position :] = [*self.before, kernel, *followers, *self.after]
-        return self.position + len(self.before) + len(followers)
+        kernel, parts = row_group(plan, self.flow, self.members, wanted)
+        plan.kernels[self.position :] = [*self.before, kernel, *parts, *self.after]
+        return self.position + len(self.before) + len(parts)
 
-    def _block(self) -> int:
-        """How many rows stay in the first cache together: a power of 2."""
-        flow, block = self.flow, self.plan.target.vector_bytes // 4
-        depth = len(flow.rows)
-        row = sum(v.dtype.itemsize for v in flow.leaves.values() if any(v.strides[:depth]))
-        row += sum(v.dtype.itemsize for v in flow.sums) + sum(
-            view.dtype.itemsize for view, wide in flow.stores.values() if wide
-        )
-        while block > 1 and block * row * prod(flow.columns) > CACHE_OF_A_BLOCK:
-            block //= 2
-        return block
+
+def row_group(
+    plan: Plan, flow: RowFlow, members: list[Group], wanted: set[int], more: int = 0
+) -> tuple[RowGroup, list[Group]]:
+    """One kernel for groups over the same rows, and the groups that add up its parts of sums.
+
+    Args:
+        plan: the plan, which gets memory for parts and for what phases hand on.
+        flow: what the groups compute.
+        members: the groups.
+        wanted: the buffers that others read.
+        more: how many parts of sums over all rows are added by others.
+    """
+    rows = prod(flow.rows)
+    most = min(groups.MOST_PIECES, _work(flow, members) // groups.WORK_OF_A_PIECE, rows)
+    block = _block(plan, flow)
+    while block > 1 and -(-rows // block) < most:
+        block //= 2
+    pieces = max(1, most)
+    followers = []
+    if pieces + more > 1:
+        for i, (reduction, wide) in enumerate(flow.down):
+            part, group = into_parts(plan, reduction, pieces + more)
+            flow.down[i] = (part, wide)
+            followers.append(group)
+    nodes = [*flow.nodes.values(), *(r.node for group in members for r in group.reductions)]
+    kernel = RowGroup(flow.rows, flow.columns, arrange(flow, wanted), block, pieces, nodes)
+    for value in kernel.work.kept:
+        kernel.kept[value] = plan.temporary(value.dtype, (pieces, block, *flow.columns))
+    return kernel, followers
+
+
+def _work(flow: RowFlow, members: list[Group]) -> int:
+    """A measure of the work: nodes times elements."""
+    nodes = sum(len(group.nodes) + len(group.reductions) for group in members)
+    return prod(flow.rows) * prod(flow.columns) * nodes
+
+
+def _block(plan: Plan, flow: RowFlow) -> int:
+    """How many rows stay in the first cache together: a power of 2."""
+    depth, block = len(flow.rows), plan.target.vector_bytes // 4
+    row = sum(v.dtype.itemsize for v in flow.leaves.values() if any(v.strides[:depth]))
+    row += sum(v.dtype.itemsize for v in flow.sums)
+    row += sum(view.dtype.itemsize for view, wide in flow.stores.values() if wide)
+    while block > 1 and block * row * prod(flow.columns) > CACHE_OF_A_BLOCK:
+        block //= 2
+    return block
