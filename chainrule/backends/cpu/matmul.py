@@ -30,6 +30,7 @@ _ROWS_WORTH_PACKING = 24
 # A piece takes at least some microseconds: a barrier between threads costs a third of one.
 WORK_OF_A_PIECE = 1 << 18
 MOST_PIECES = 8
+LINE_BYTES = 64
 
 
 class Division(NamedTuple):
@@ -92,6 +93,12 @@ class Matmul:
         if self.epilogue is None:
             return written | {self.target.buffer}
         return written | self.epilogue.buffers_written()
+
+    def updates(self, source: int, target: int) -> bool:
+        """As its epilogue does."""
+        if self.epilogue is None or source in (self.left.buffer, self.right.buffer):
+            return False
+        return self.epilogue.updates(source, target)
 
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
@@ -199,11 +206,17 @@ class _Product:
 
     def _tile(self, pointers: Sequence[Register], row: Register, tile: _Tile) -> None:
         f = self.f
+        moved = [
+            self._moved(pointer, view, -2, row)
+            for view, pointer in zip(self.views[2:], pointers[2:], strict=True)
+        ]
         left = self._moved(pointers[0], self.kernel.left, -2, row)
         row_stride, inner_stride = self.kernel.left.strides[-2:]
         zeros = [constant(0, self.scalar, n) for _ in range(tile.rows) for n in tile.lanes]
         with f.loop(0, self.k, 1, [left, pointers[1], *zeros]) as loop:
             a, b, *sums = loop.values
+            if self.kernel.epilogue is not None:
+                self._fetch(moved, tile, loop.index)
             columns = [
                 self._load_columns(f.at(b, j * self.lanes * self.size), n, count)
                 for j, (n, count) in enumerate(zip(tile.lanes, tile.counts, strict=True))
@@ -215,16 +228,36 @@ class _Product:
                     total = sums[i * len(tile.lanes) + j]
                     new.append(self._multiply_add(f.splat(x, n), columns[j], total))
             loop.next = [f.at(a, inner_stride * self.size), f.at(b, tile.right_step), *new]
-        moved = [
-            self._moved(pointer, view, -2, row)
-            for view, pointer in zip(self.views[2:], pointers[2:], strict=True)
-        ]
         if self.kernel.epilogue is None:
             self._write(moved[0], self.m, tile, loop.results[2:], tile.counts)
         else:
             width = sum(tile.lanes)
             self._write(self.product, width, tile, loop.results[2:], tile.lanes)
             self._finish(self.kernel.epilogue, moved, tile)
+
+    def _fetch(self, pointers: Sequence[Register], tile: _Tile, index: Register) -> None:
+        """Fetch what the epilogue will read, a little in each trip of the inner loop.
+
+        These are short lines far apart, which no processor foresees, and many at once would fill
+        its queue of misses.
+        """
+        f = self.f
+        near = [
+            (view, pointer)
+            for view, pointer in zip(self.views[2:], pointers, strict=True)
+            if view != self.kernel.target and view.strides[-2] and view.strides[-1] == 1
+        ]
+        if not near or self.k < tile.rows:
+            return
+        # Trip t fetches from row t * rows / k, of its lines one after the other.
+        row = f.binary("mul", index, constant((tile.rows << 16) // self.k, "i64"))
+        row = f.binary("lshr", row, constant(16, "i64"))
+        odd = f.binary("and", index, constant(1, "i64"))
+        for view, pointer in near:
+            line = self._moved(pointer, view, -2, row)
+            if sum(tile.counts) * view.dtype.itemsize > LINE_BYTES:
+                line = f.at(line, f.binary("mul", odd, constant(LINE_BYTES, "i64")))
+            f.prefetch(line)
 
     def _write(
         self, target: Register, row_length: int, tile: _Tile, sums: Sequence[Register],
