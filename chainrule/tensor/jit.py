@@ -60,7 +60,7 @@ class Program:
 
     def run(self, arrays: list[NDArray[Any]]) -> Any:
         """Run with these arrays and the variables' present values; assign what was assigned."""
-        results = self.executable.run([*arrays, *self._state()])
+        results = self.executable.run(arrays + self._state())
         for i in self._copied:
             results[i] = results[i].copy()
         return self._returned([Tensor(x) for x in results])
@@ -77,12 +77,13 @@ class Program:
         return self._returned([Tensor(np.array(x)) for x in results])
 
     def _state(self) -> list[NDArray[Any]]:
-        # What variables hold is never traced.
-        return [variable._tensor._payload for variable in self._variables]
+        arrays: list[Any] = [variable._tensor._payload for variable in self._variables]
+        return arrays  # what variables hold is never traced
 
     def _returned(self, tensors: list[Tensor]) -> Any:
-        for variable, value in zip(self._assigned, tensors[self._returns :], strict=True):
-            variable._tensor = value
+        if self._assigned:
+            for variable, value in zip(self._assigned, tensors[self._returns :], strict=True):
+                variable._tensor = value
         if self._structure is tree.LEAF and self._returns:
             return tensors[0]
         returned = iter(tensors)
@@ -123,9 +124,17 @@ class Jitted:
         """The optimised graph of each call signature seen so far."""
         return [program.compiled.named_graph() for program in self._programs.values()]
 
-    def explain(self) -> str:
-        """What runs for each call signature."""
-        return "\n\n".join(program.compiled.explain() for program in self._programs.values())
+    def explain(self, *arguments: Any, measure: bool = False) -> str:
+        """What runs.
+
+        Args:
+            arguments: explain the program for these, compiled if it is not yet, but not called;
+                without any, the programs of all calls so far.
+            measure: run the programs, on zeros, to say how long each part takes. No variable
+                changes.
+        """
+        programs = [self._program(arguments, {})[0]] if arguments else self._programs.values()
+        return "\n\n".join(program.compiled.explain(measure) for program in programs)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         if STATE.trace is not None or STATE.tapes:

@@ -1,5 +1,7 @@
 """jit: the same numbers as eager code, variables, structures, retracing."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -182,3 +184,99 @@ def test_repeat_without_scanned_arrays():
     step = cr.jit(lambda by: count.assign_add(by))
     step.repeat([], cr.tensor(2.0), steps=4)
     assert count.item() == 8.0
+
+
+def test_constants_that_are_equal_but_compute_otherwise():
+    f = cr.jit(lambda x, y=1: x * y)
+    x = cr.tensor([1, 2])
+    assert [f(x, y).dtype.name for y in (1, 1.0, True)] == ["int32", "float32", "int32"]
+    assert [f(x, y=y).dtype.name for y in (1, 1.0, True)] == ["int32", "float32", "int32"]
+    over = cr.jit(lambda x, y: x / y)
+    assert [over(cr.ones(()), y).item() for y in (0.0, -0.0)] == [np.inf, -np.inf]
+    for _ in range(3):
+        over(cr.ones(()), float("nan"))
+    assert len(over.graphs) == 3
+
+
+@pytest.mark.parametrize(
+    ("x", "dtype"),
+    [
+        (np.ones((2, 3), "float16"), "float32"), (np.ones((2, 3), ">f4"), "float32"),
+        (np.ones((2, 3), "int8"), "int32"), (np.ones((2, 3), "uint64"), "int64"),
+        (np.ones((4, 6), "float32")[::2, ::2], "float32"), (np.ones((3, 2)).T, "float64"),
+        (np.ones((2, 3)).view(np.matrix), "float64"), ([[1.0] * 3] * 2, "float32"),
+        (np.ma.ones((2, 3)), "float64"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_arguments_are_read_alike_in_every_call(x, dtype):
+    f = cr.jit(lambda x: x + x)
+    if isinstance(x, list):
+        x = cr.tensor(x)
+    for _ in range(3):
+        y = f(x)
+        assert y.dtype.name == dtype
+        assert y.tolist() == [[2.0] * 3] * 2
+    assert len(f.graphs) == 1
+
+
+def test_calls_of_one_kind_share_a_program_whatever_holds_the_numbers():
+    f = cr.jit(lambda x, y: x if y is None else x + y)
+    x = np.ones(3, "float32")
+    for argument in (x, cr.tensor(x), cr.Variable(x)):
+        assert f(argument, None).tolist() == [1.0] * 3
+        assert f(argument, argument).tolist() == [2.0] * 3
+    assert len(f.graphs) == 2
+    assert f(None, None) is None
+    assert f(np.ones(4, "float32"), None).shape == (4,)
+    assert f(np.ones((3, 1), "float32"), x).shape == (3, 3)
+    with pytest.raises(cr.errors.DTypeError, match="not numbers"):
+        f(np.array(["a"]), None)
+
+
+def test_the_back_end_may_change_between_calls():
+    f = cr.jit(lambda x: x + 1)
+    x = np.zeros(2, "float32")
+    for backend in ("cpu", "reference", "cpu"):
+        with cr.settings(backend=backend):
+            assert f(x).tolist() == [1.0, 1.0]
+    assert len(f.graphs) == 2
+
+
+def test_values_that_were_read_stay_when_a_later_call_assigns():
+    state = cr.Variable([1.0, 2.0])
+
+    @cr.jit
+    def double(x):
+        state.assign(state * x)
+        return state.value, x
+
+    x = np.full(2, 2.0, "float32")
+    seen, kept = [], []
+    for _ in range(4):
+        result, same = double(x)
+        seen.append((state.value, result, same))
+        kept.append([a.numpy() for a in seen[-1]])
+    state.assign([9.0, 9.0])
+    x[:] = 0
+    for arrays, copies in zip(seen, kept, strict=True):
+        assert [a.tolist() for a in arrays] == [a.tolist() for a in copies]
+    assert [a[0].tolist() for a in seen] == [[2.0, 4.0], [4.0, 8.0], [8.0, 16.0], [16.0, 32.0]]
+    double(np.ones(2, "float32"))
+    assert state.tolist() == [9.0, 9.0]
+
+
+def test_several_threads_may_call_one_function():
+    f = cr.jit(lambda x: (x * 2).sum())
+    wrong = []
+
+    def work(number):
+        x = np.full(100, float(number))
+        wrong.extend(1 for _ in range(200) if f(x).item() != 200 * number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
