@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule import tree
 from chainrule.tensor.tensor import Tensor, as_tensor
 from chainrule.training.inputs import Array, Arrays, count_rows, take_rows
 
@@ -29,6 +30,20 @@ class Data:
         return replace(self, x=take_rows(self.x, rows), y=self.y[rows], weights=weights)
 
 
+def even_size(rows: int, most: int) -> int:
+    """Rows in a batch: ``most``, or down to half of it where all batches are then of one size.
+
+    One program serves them all.
+
+    >>> even_size(1600, 256), even_size(1601, 256), even_size(100, 256)
+    (200, 256, 100)
+    """
+    if rows <= most:
+        return rows
+    halves = range(most, most // 2, -1)
+    return next((size for size in halves if rows % size == 0), most)
+
+
 class Batch(NamedTuple):
     """What one step gets, and the weight of its loss in the mean over the epoch."""
 
@@ -36,6 +51,15 @@ class Batch(NamedTuple):
     y: Any
     weights: Any
     total: float
+
+
+class Stack(NamedTuple):
+    """Several batches along a new first axis, and the weight of each in the mean over the epoch."""
+
+    x: Any
+    y: Any
+    weights: Any
+    totals: Array
 
 
 class Batches:
@@ -72,8 +96,7 @@ class Batches:
         """The weight of each batch in the mean over the epoch, for rows (batches, size)."""
         if self.data.weights is None:
             return np.full(len(rows), rows.shape[1], np.float64)
-        totals: Array = self.data.weights[rows].sum(axis=1, dtype=np.float64)
-        return totals
+        return _row_sums(self.data.weights[rows])
 
     def tensors(self) -> tuple[Any, ...]:
         """All rows as tensors: inputs, targets and weights (or None)."""
@@ -81,6 +104,13 @@ class Batches:
             whole = self._as_tensors()
             self._tensors = (whole.x, whole.y, whole.weights)
         return self._tensors
+
+    def stack(self, start: int, stop: int, size: int) -> Stack:
+        """Rows in their own order as several batches of this size, on the memory of the data."""
+        x, y, weights = (_stacked(part, start, stop, size) for part in self.tensors())
+        count = (stop - start) // size
+        totals = np.full(count, float(size)) if weights is None else _row_sums(weights)
+        return Stack(x, y, weights, totals)
 
     def _cut(self, epoch: int) -> Iterator[Batch]:
         data, rows = self.data, self.data.rows
@@ -106,6 +136,19 @@ class Batches:
             None if weights is None else _shared(weights),
             self.data.rows if weights is None else float(weights.sum(dtype=np.float64)),
         )
+
+
+def _row_sums(weights: Array) -> Array:
+    """The sum of what belongs to each entry of the first axis, in float64."""
+    sums: Array = weights.reshape(len(weights), -1).sum(axis=1, dtype=np.float64)
+    return sums
+
+
+def _stacked(data: Any, start: int, stop: int, size: int) -> Any:
+    def cut(tensor: Tensor) -> Array:
+        return tensor.concrete("batches")[start:stop].reshape(-1, size, *tensor.shape[1:])
+
+    return None if data is None else tree.map_leaves(cut, data)
 
 
 def _tensors(arrays: Arrays) -> Any:

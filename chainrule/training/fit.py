@@ -16,11 +16,12 @@ from chainrule.nn.seeding import derive_seed, next_seed
 from chainrule.nn.validate import number, whole_number
 from chainrule.optimizers import LBFGS, Optimizer
 from chainrule.tensor import Tensor
-from chainrule.training.batches import Batches, Data
+from chainrule.training.batches import Batches, Data, even_size
 from chainrule.training.callbacks import Callback, Direction, EarlyStopping, Run
 from chainrule.training.history import History
 from chainrule.training.inputs import Arrays, as_arrays, cast_floats, count_rows, take_rows
 from chainrule.training.loop import Loop, measure
+from chainrule.training.prediction import outputs_in_batches
 from chainrule.training.progress import Verbose, make_progress
 from chainrule.training.step import EvaluationStep, FullBatchStep, TrainingStep
 from chainrule.training.targets import as_targets, fit_targets, stratify_labels
@@ -89,8 +90,8 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     batches = Batches(data, size, derive_seed(seed, "order of rows") if options.shuffle else None)
     validation = None
     if held_out is not None:
-        rows = None if size is None else max(size, EVALUATION_ROWS)
-        validation = (setup.evaluation, Batches(held_out, rows))
+        most = None if size is None else max(size, EVALUATION_ROWS)
+        validation = (setup.evaluation, _evaluation_batches(held_out, most))
     callbacks = _callbacks(options)
     known = directions(setup, callbacks, validation is not None)
     run = Run(model, setup.optimizer, epochs, batches.steps, known, setup.spellings, notes)
@@ -368,7 +369,12 @@ def evaluate(
     data = ready(model, inputs, targets, outputs, step.loss, where)
     data = Data(data.x, data.y, example_weights(sample_weight, None, data.y, where))
     size = None if batch_size is None else whole_number(where, "batch_size", batch_size)
-    return measure(step, Batches(data, size))
+    return measure(step, _evaluation_batches(data, size))
+
+
+def _evaluation_batches(data: Data, most: int | None) -> Batches:
+    """Rows to measure in batches of at most so many; None puts all in one."""
+    return Batches(data, None if most is None else even_size(data.rows, most))
 
 
 def predict(model: "Model", x: Any, batch_size: int | None) -> Any:
@@ -379,24 +385,4 @@ def predict(model: "Model", x: Any, batch_size: int | None) -> Any:
     inputs = cast_inputs(model, inputs, "predict")
     rows = count_rows(inputs)
     size = rows if batch_size is None else whole_number("predict", "batch_size", batch_size)
-    pieces = [
-        _to_numpy(model.compiled_call(take_rows(inputs, slice(start, start + size))))
-        for start in range(0, rows, size)
-    ]
-    return pieces[0] if len(pieces) == 1 else _join(pieces)
-
-
-def _to_numpy(outputs: Any) -> Any:
-    if isinstance(outputs, dict):
-        return {name: _to_numpy(part) for name, part in outputs.items()}
-    if isinstance(outputs, tuple | list):
-        return tuple(_to_numpy(part) for part in outputs)
-    return outputs.numpy()
-
-
-def _join(pieces: list[Any]) -> Any:
-    if isinstance(pieces[0], dict):
-        return {name: _join([piece[name] for piece in pieces]) for name in pieces[0]}
-    if isinstance(pieces[0], tuple):
-        return tuple(_join(list(parts)) for parts in zip(*pieces))
-    return np.concatenate(pieces)
+    return outputs_in_batches(model.compiled_call, inputs, size)

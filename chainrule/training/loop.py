@@ -3,11 +3,10 @@
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chainrule.metrics import Metric
 from chainrule.training.batches import Batches
@@ -83,6 +82,7 @@ class Loop:
         self._after = [c for c in callbacks if overrides(c, "on_train_batch_end")]
         self._next_look = 0.0
         self._pace = Pace()
+        self._validation_pace = Pace()
 
     def run(self) -> History:
         """Train until a reason to stop comes up."""
@@ -163,9 +163,7 @@ class Loop:
         logs: Logs = {"loss": self._train(epoch)}
         logs.update(read_metrics(self._step.metrics))
         if self._validation is not None:
-            step, batches = self._validation
-            values = measure(step, batches, lambda: self._check_interrupt(epoch))
-            logs.update({f"val_{name}": value for name, value in values.items()})
+            logs.update(self._validate(epoch, logs["loss"]))
         if self._run.optimizer.schedule is not None:
             logs["learning_rate"] = float(self._run.optimizer.current_rate())
         for callback in self._callbacks:
@@ -178,6 +176,17 @@ class Loop:
         if self._step.converged:
             name = self._run.optimizer.name
             raise Stopped("converged", f"{name} has converged after {history.epochs} epochs")
+
+    def _validate(self, epoch: int, loss: float) -> Logs:
+        """The numbers of the validation rows."""
+
+        def between() -> None:
+            self._check_interrupt(epoch)
+            self._show(epoch, self._batches.steps, loss)
+
+        assert self._validation is not None
+        values = measure(*self._validation, self._validation_pace, between)
+        return {f"val_{name}": value for name, value in values.items()}
 
     def _train(self, epoch: int) -> float:
         """Train one epoch and return the mean of its loss over the rows (by their weights)."""
@@ -192,7 +201,9 @@ class Loop:
         for metric in step.metrics:
             metric.reset()
         total = weight = done = 0.0
-        for rows in self._blocks(batches.order(epoch), batches.size):
+        order = batches.order(epoch)
+        for start, stop, size in blocks(len(order), batches.size, self._pace):
+            rows = order[start:stop].reshape(-1, size)
             totals = batches.totals(rows)
             rows, totals = rows[totals > 0], totals[totals > 0]
             if not len(rows):
@@ -208,20 +219,8 @@ class Loop:
             done += len(rows)
             if self._interrupt.pressed:
                 self._check_interrupt(epoch, int(done))
-            if self._progress is not None:
-                self._progress.batch(epoch, int(done), batches.steps, total / weight)
+            self._show(epoch, int(done), total / weight)
         return total / weight
-
-    def _blocks(self, order: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
-        """An epoch's rows as (steps, size), steps as the pace allows; the short last one alone."""
-        whole = len(order) // size
-        first = 0
-        while first < whole:
-            count = min(self._pace.steps, whole - first)
-            yield order[first * size : (first + count) * size].reshape(count, size)
-            first += count
-        if whole * size < len(order):
-            yield order[whole * size :].reshape(1, -1)
 
     def _train_one_by_one(self, epoch: int) -> float:
         step, looks = self._step, bool(self._before or self._after or self._progress)
@@ -247,11 +246,17 @@ class Loop:
             callback.on_train_batch_end(number, {"loss": loss})
         if self._before or self._after:
             self._check_callbacks()
-        if self._progress is not None and self._batches.steps > 1:
-            now = time.perf_counter()
-            if now >= self._next_look:
-                self._next_look = now + REFRESH_SECONDS
-                self._progress.batch(epoch, number + 1, self._batches.steps, mean)
+        if self._batches.steps > 1:
+            self._show(epoch, number + 1, mean)
+
+    def _show(self, epoch: int, steps: int, mean: float) -> None:
+        """Bring the progress up to date, if it was not just now."""
+        if self._progress is None:
+            return
+        now = time.perf_counter()
+        if now >= self._next_look:
+            self._next_look = now + REFRESH_SECONDS
+            self._progress.batch(epoch, steps, self._batches.steps, mean)
 
     def _not_finite(self, loss: float, epoch: int, number: int) -> None:
         where = f"epoch {epoch + 1}" + (f", step {number + 1}" if self._batches.steps > 1 else "")
@@ -316,14 +321,44 @@ def read_metrics(metrics: Sequence[Metric]) -> dict[str, Any]:
     return {metric.name: metric.result() for metric in metrics}
 
 
-def measure(step: EvaluationStep, batches: Batches, between: Any = None) -> dict[str, Any]:
-    """Loss and metrics over all rows; ``between`` is called after each batch."""
-    total = rows = 0.0
+def blocks(rows: int, size: int, pace: Pace) -> Iterator[tuple[int, int, int]]:
+    """Rows in blocks of whole batches as the pace allows: where a block begins and ends, and the
+    rows in its batches. A short last batch is a block of its own.
+    """
+    start, whole = 0, rows // size * size
+    while start < whole:
+        stop = min(start + pace.steps * size, whole)
+        yield start, stop, size
+        start = stop
+    if whole < rows:
+        yield whole, rows, rows - whole
+
+
+def measure(
+    step: EvaluationStep,
+    batches: Batches,
+    pace: Pace | None = None,
+    between: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """Loss and metrics over all rows, many batches a run of the back end.
+
+    Args:
+        step: measures batches.
+        batches: the rows; they keep their order.
+        pace: how many batches a run takes; it learns.
+        between: called after each run.
+    """
+    pace = pace or Pace()
+    total = weight = 0.0
     for metric in step.metrics:
         metric.reset()
-    for x, y, weights, weight in batches.epoch(0):
-        total += step(x, y, weights) * weight
-        rows += weight
+    for start, stop, size in blocks(batches.data.rows, batches.size, pace):
+        stack = batches.stack(start, stop, size)
+        begin = time.perf_counter()
+        losses = step.run_stacked(stack.x, stack.y, stack.weights)
+        pace.note(len(losses), time.perf_counter() - begin)
+        total += float((losses * stack.totals).sum(dtype=np.float64))
+        weight += float(stack.totals.sum())
         if between is not None:
             between()
-    return {"loss": total / rows, **read_metrics(step.metrics)}
+    return {"loss": total / weight, **read_metrics(step.metrics)}

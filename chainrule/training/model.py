@@ -1,6 +1,6 @@
 """Model: a layer that trains itself."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any, Self, Unpack
 
@@ -12,6 +12,7 @@ from chainrule.nn.contents import generators_of, walk
 from chainrule.nn.layer import LayerOptions
 from chainrule.optimizers import Optimizer
 from chainrule.tensor import Tensor, jit
+from chainrule.tensor.jit import Jitted
 from chainrule.tensor.state import STATE
 from chainrule.training import fit as training
 from chainrule.training.callbacks import Callback, EarlyStopping
@@ -52,7 +53,7 @@ class Model(Layer):
 
     stop_training: bool = False
     _setup: "training.Setup | None" = None
-    _compiled: Callable[[Any], Any] | None = None
+    _compiled: Jitted | None = None
 
     def __init__(self, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
@@ -224,7 +225,7 @@ class Model(Layer):
             self.forget_compiled()
 
     @property
-    def compiled_call(self) -> Callable[[Any], Any]:
+    def compiled_call(self) -> Jitted:
         """The forward pass without training, as one compiled function."""
         if self._compiled is None:
             self._compiled = jit(lambda inputs: self(inputs, training=False))

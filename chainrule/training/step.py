@@ -216,13 +216,30 @@ class EvaluationStep(_Step):
 
     def __init__(self, model: Layer, loss: Loss, metrics: Sequence[Metric] = ()) -> None:
         super().__init__(model, loss, metrics)
-        self._compiled = jit(self._run)
+        self._compiled = jit(self._run_leaves)
 
     def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Measure one batch and return its loss."""
-        return float(self._compiled(x, y, sample_weight))
+        leaves, structure = self._leaves(x, y, sample_weight)
+        return float(self._compiled(*leaves, structure=structure))
 
-    def _run(self, x: Any, y: Tensor, weights: Tensor | None) -> Tensor:
+    def run_stacked(self, x: Any, y: Any, sample_weight: Any = None) -> NDArray[Any]:
+        """Measure many batches in one run of the back end: arrays (batches, batch size, ...).
+
+        Returns:
+            The loss of each batch, (batches,).
+        """
+        leaves, structure = self._leaves(x, y, sample_weight)
+        losses: NDArray[Any] = self._compiled.repeat(leaves, structure=structure).numpy()
+        return losses
+
+    def _leaves(self, *data: Any) -> tuple[list[Any], tree.Structure]:
+        return tree.flatten(tuple(part for part in data if part is not None))
+
+    def _run_leaves(self, *leaves: Tensor, structure: tree.Structure) -> Tensor:
+        return self._run(*tree.unflatten(structure, leaves))
+
+    def _run(self, x: Any, y: Tensor, weights: Tensor | None = None) -> Tensor:
         outputs = self.model(x, training=False)
         loss = batch_loss(self.model, self.loss, y, outputs, weights)
         self._measure(y, outputs, weights)

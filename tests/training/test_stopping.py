@@ -108,14 +108,18 @@ def split_of(x: Any, y: Any, model: cr.Model, **options: Any) -> tuple[Any, Any]
 
         def on_train_begin(self, logs: Any = None) -> None:
             setup = witness._setup
-            for step, rows in ((setup.step, training), (setup.evaluation, held_out)):
-                compiled = step._compiled
+            one, many = setup.step._compiled, setup.evaluation.run_stacked
 
-                def watched(x: Any, *rest: Any, compiled: Any = compiled, rows: Any = rows) -> Any:
-                    rows.extend(np.asarray(x)[:, 0].tolist())
-                    return compiled(x, *rest)
+            def watched(x: Any, *rest: Any) -> Any:
+                training.extend(np.asarray(x)[:, 0].tolist())
+                return one(x, *rest)
 
-                step._compiled = watched
+            def watched_many(x: Any, *rest: Any) -> Any:
+                held_out.extend(np.asarray(x)[..., 0].ravel().tolist())
+                return many(x, *rest)
+
+            setup.step._compiled = watched
+            setup.evaluation.run_stacked = watched_many
 
     witness.fit(x, y, callbacks=[Look()], **options)
     return training, held_out
