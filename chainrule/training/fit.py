@@ -19,7 +19,14 @@ from chainrule.tensor import Tensor
 from chainrule.training.batches import Batches, Data, even_size
 from chainrule.training.callbacks import Callback, Direction, EarlyStopping, Run
 from chainrule.training.history import History
-from chainrule.training.inputs import Arrays, as_arrays, cast_floats, count_rows, take_rows
+from chainrule.training.inputs import (
+    Arrays,
+    as_arrays,
+    cast_floats,
+    count_rows,
+    plain_rows,
+    take_rows,
+)
 from chainrule.training.loop import Loop, measure
 from chainrule.training.prediction import outputs_in_batches
 from chainrule.training.progress import Verbose, make_progress
@@ -379,6 +386,10 @@ def _evaluation_batches(data: Data, most: int | None) -> Batches:
 
 def predict(model: "Model", x: Any, batch_size: int | None) -> Any:
     """The outputs for all rows; see `Model.predict`."""
+    if model.built:
+        plain = plain_rows(x, model._dtype, batch_size)
+        if plain is not None:
+            return _to_numpy(model.compiled_call(plain))
     inputs = as_arrays(x, "x", "predict")
     if not model.built:
         probe(model, inputs)

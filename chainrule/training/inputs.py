@@ -13,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import dtypes
+from chainrule.dtypes import BOOL, FLOAT32, FLOAT64, INT32, INT64
 from chainrule.errors import DataError, ShapeError
 from chainrule.tensor import Tensor
 
 Array = NDArray[Any]
 Arrays = Array | tuple[Array, ...] | dict[str, Array]
+
+# Reading a small array costs more than computing with it.
+_FEW = 4096
+_WHOLE = frozenset({BOOL, INT32, INT64})
+_SMALL_SQUARE = float(np.finfo(FLOAT32).max) ** 2 / 2
 
 TEXT_FIX = (
     "turn text into numbers first, or use the estimators in cr.estimators, which read text columns"
@@ -191,6 +197,26 @@ def all_finite(array: Array) -> bool:
         if np.isfinite(array.sum()):  # one pass, no temporary array: the usual case
             return True
         return bool(np.isfinite(array).all())
+
+
+def plain_rows(value: Any, dtype: "np.dtype[Any]", most: int | None) -> Array | None:
+    """A small array of numbers that are surely finite, floating ones in this dtype.
+
+    None for everything else, and for more than ``most`` rows: `as_arrays` looks at that.
+    """
+    if type(value) is not np.ndarray or not 0 < value.size <= _FEW:
+        return None
+    if not value.ndim or (most is not None and (type(most) is not int or len(value) > most)):
+        return None
+    own = value.dtype
+    if own.kind != "f":
+        return value if own in _WHOLE else None
+    # A sum of squares shows in one pass that all are finite, and not too large for the dtype.
+    if own == dtype:
+        return value if np.vdot(value, value) < np.inf else None
+    if own == FLOAT64 and np.vdot(value, value) < _SMALL_SQUARE:
+        return value.astype(dtype)
+    return None
 
 
 def _check_finite(array: Array, name: str, where: str, columns: list[str] | None) -> None:
