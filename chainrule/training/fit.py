@@ -28,7 +28,7 @@ from chainrule.training.inputs import (
     take_rows,
 )
 from chainrule.training.loop import Loop, measure
-from chainrule.training.prediction import outputs_in_batches
+from chainrule.training.prediction import outputs_in_batches, to_arrays
 from chainrule.training.progress import Verbose, make_progress
 from chainrule.training.step import EvaluationStep, FullBatchStep, TrainingStep
 from chainrule.training.targets import as_targets, fit_targets, stratify_labels
@@ -389,7 +389,7 @@ def predict(model: "Model", x: Any, batch_size: int | None) -> Any:
     if model.built:
         plain = plain_rows(x, model._dtype, batch_size)
         if plain is not None:
-            return _to_numpy(model.compiled_call(plain))
+            return to_arrays(model.compiled_call(plain))
     inputs = as_arrays(x, "x", "predict")
     if not model.built:
         probe(model, inputs)
