@@ -268,3 +268,82 @@ def test_random_chains_agree_with_the_reference(graph, seed, variant):
         patch.setattr(groups, "WORK_OF_A_PIECE", 200)
         patch.setattr(rowgroups, "CACHE_OF_A_BLOCK", 4000)
         assert_agrees(graph, inputs, variant)
+
+
+# ---- sums over whole arrays and down few columns
+
+
+def sums_of(x, y):
+    """Sums over all elements, of values that are stored too, and of numbers of another kind."""
+    z = cr.tanh(x) + y
+    return z.sum(), z.max(), z, (x > y).sum(), (z * z).mean()
+
+
+@pytest.mark.parametrize("shape", [(8192,), (8193,), (3, 5000), (101, 103), (10007,), (9, 8, 1200)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_sums_over_whole_arrays_are_cut_into_pieces(shape, variant, monkeypatch):
+    monkeypatch.setattr(groups, "WORK_OF_A_PIECE", 1000)
+    generator = np.random.default_rng(6)
+    inputs = [generator.standard_normal(shape), generator.standard_normal(shape)]
+    graph = traced(sums_of, inputs)
+    assert max(k.pieces(host_target()) for k in kernels_of(graph)) > 1
+    assert_agrees(graph, inputs, variant)
+
+
+@pytest.mark.parametrize("shape", [(9000, 7), (700, 64), (5, 300, 33), (70000, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_down_few_columns_are_cut_into_pieces(shape, dtype, monkeypatch):
+    monkeypatch.setattr(groups, "WORK_OF_A_PIECE", 100)
+    x = np.random.default_rng(7).standard_normal(shape).astype(dtype)
+    axes = tuple(range(len(shape) - 1))
+    graph = traced(lambda x: ((x * 0.5).sum(axis=axes), cr.abs(x).max(axis=axes)), [x])
+    assert max(k.pieces(host_target()) for k in kernels_of(graph)) > 1
+    assert_agrees(graph, [x], dtype=dtype)
+
+
+def test_long_sums_are_near_the_exact_one():
+    x = np.random.default_rng(8).random(3_000_017).astype("float32")
+    found = run(traced(lambda x: (x.sum(), x.var()), [x]), [x])
+    np.testing.assert_allclose(found, [x.sum(dtype="d"), x.var(dtype="d")], rtol=3e-6)
+
+
+@pytest.mark.parametrize("shape", [(300_001,), (40_000, 24), (1000, 1000)])
+def test_sums_in_pieces_have_the_same_bits_on_two_threads(shape):
+    x = np.random.default_rng(9).standard_normal(shape).astype("float32")
+    executable = cpu.compile(traced(lambda x: (x.sum(), x.sum(axis=0), x.var()), [x]))
+    found = []
+    for threads in (1, 2):
+        with cr.settings(threads=threads):
+            found.append([y.tobytes() for _ in range(3) for y in executable.run([x])])
+    assert found[0] == found[1]
+
+
+def test_what_may_be_updated_in_place():
+    def function(x, y):
+        a = cr.exp(x - x.max(axis=1, keepdims=True))
+        return a / a.sum(axis=1, keepdims=True) + y + y.max(axis=1, keepdims=True)
+
+    inputs = [np.zeros((30, 20)), np.zeros((30, 20))]
+    plan = Plan(traced(function, inputs), host_target())
+    (kernel,) = [k for k in plan.kernels if isinstance(k, RowGroup)]
+    x, y = (view.buffer for view in plan.inputs)
+    assert kernel.updates(x, plan.outputs[0].buffer)
+    assert kernel.updates(y, plan.outputs[0].buffer)
+    assert not kernel.updates(x, y)
+
+    def early(x):
+        # The result is written in the first pass; x is read again in the second.
+        return x * 2.0, cr.exp(x - x.max(axis=1, keepdims=True)).sum(axis=1)
+
+    plan = Plan(traced(early, inputs[:1]), host_target())
+    (kernel,) = [k for k in plan.kernels if isinstance(k, RowGroup)]
+    assert not kernel.updates(plan.inputs[0].buffer, plan.outputs[0].buffer)
+
+
+def test_sums_over_arrays_that_are_not_even_in_memory(monkeypatch):
+    monkeypatch.setattr(groups, "WORK_OF_A_PIECE", 500)
+    generator = np.random.default_rng(10)
+    inputs = [generator.standard_normal((300, 70)), generator.standard_normal(70)]
+    graph = traced(lambda x, y: ((x - y) ** 2).mean(), inputs)
+    assert any(isinstance(k, RowGroup) and k.parts > 1 for k in kernels_of(graph))
+    assert_agrees(graph, inputs)

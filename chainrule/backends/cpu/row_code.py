@@ -79,8 +79,30 @@ class RowGroup:
         return {view.buffer for view in views} | {r.target.buffer for r in self.down()}
 
     def updates(self, source: int, target: int) -> bool:
-        """Never: rows are read again after they were written."""
-        return False
+        """Each element of ``source`` is read no later than the same element of ``target`` is
+        written.
+        """
+        phases = list(enumerate(self.work.phases))
+        stores = [
+            (i, view)
+            for i, p in phases
+            for view in p.along.stores.values()
+            if view.buffer == target
+        ]
+        reads = [
+            (i, view)
+            for i, p in phases
+            for view in p.along.leaves.values()
+            if view.buffer == source
+        ]
+        numbers = (*self.work.copies.values(), *self.work.stores.values())
+        if len(stores) != 1 or any(view.buffer in (source, target) for view in numbers):
+            return False
+        last, place = stores[0]
+        return all(
+            i <= last and view.strides == place.strides and view.offset == place.offset
+            for i, view in reads
+        )
 
     def describe(self) -> str:
         """One line for ``explain``."""

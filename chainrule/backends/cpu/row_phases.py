@@ -78,6 +78,7 @@ class RowFlow:
         self.numbers: dict[Value, float] = {}
         self.leaves: dict[Value, View] = {}
         self.sums: dict[Value, Reduction] = {}
+        self.whole: set[Value] = set()
         self.down: list[tuple[Reduction, bool]] = []
         self.stores: dict[Value, tuple[View, bool]] = {}
         self.wide: dict[Value, bool] = {}
@@ -183,6 +184,7 @@ class RowFlow:
         self.sums[value] = reduction
         self.wide[value], self.level[value] = False, self.level[source] + 1
         if direction == "both":
+            self.whole.add(value)
             self.down.append((Reduction(reduction.node, value, target), False))
             self._summed.add(target.buffer)
             return

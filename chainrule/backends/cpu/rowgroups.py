@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from chainrule.backends.cpu.plan import Kernel, Plan
 
 # What a block of rows may fill of the first cache, in bytes.
-CACHE_OF_A_BLOCK = 24 << 10
+CACHE_OF_A_BLOCK = 48 << 10
 # With fewer rows than this and work for several threads, the groups stay apart.
 FEW_ROWS = 8
+# Sums down the columns are cut into parts from so many pieces' work on, and up to so many bytes.
+WORK_OF_PARTS = 64
+BYTES_OF_PARTS = 24 << 10
 
 
 def fuse_row_groups(plan: Plan) -> None:
@@ -51,6 +54,8 @@ def _divisions(group: Group) -> list[tuple[Shape, Shape]]:
         axes, depth = sorted(reduction.node.attributes["axes"]), len(group.shape)
         if axes and axes == list(range(axes[0], depth)):
             along.append(axes[0])
+            if axes[0] == 0 and depth > 1:
+                down.append(1)
         elif axes and axes == list(range(len(axes))):
             down.append(len(axes))
     found = []
@@ -120,15 +125,14 @@ class _Run:
     def is_worth_it(self) -> bool:
         """Whether one kernel is better than its groups."""
         flow = self.flow
-        rows = prod(flow.rows)
-        several = _work(flow, self.members) >= 2 * groups.WORK_OF_A_PIECE
-        if flow.sums:
-            return rows >= FEW_ROWS or not several
-        # Sums down the columns: cutting the rows is better where the columns are few.
+        rows, work = prod(flow.rows), _work(flow, self.members) // groups.WORK_OF_A_PIECE
+        if flow.sums.keys() - flow.whole:
+            return rows >= FEW_ROWS or work < 2
+        # Cutting the columns needs no parts, but reads a few of a long row at a time.
         size = max(
             (prod(r.target.shape) * r.target.dtype.itemsize for r, _ in flow.down), default=0
         )
-        return bool(size) and several and rows >= FEW_ROWS**2 and size <= CACHE_OF_A_BLOCK
+        return 0 < size <= BYTES_OF_PARTS and work >= WORK_OF_PARTS and rows >= FEW_ROWS**2
 
     def replace(self) -> int:
         """Put the row group into the plan; gives its position."""

@@ -44,7 +44,8 @@ def _is_large(group: Group) -> bool:
         for axis, n in enumerate(group.shape)
     )
     shape, _ = merge_axes(group.shape, [view.strides for view in group.all_views()])
-    return whole and len(shape) == 1 and RowFlow((), shape).accepts(group)
+    columns = tuple(n for n in group.shape if n != 1)
+    return whole and len(shape) == 1 and RowFlow((), columns).accepts(group)
 
 
 def _split(plan: Plan, group: Group) -> list[Kernel]:
