@@ -66,10 +66,10 @@ class Compiled:
         """The optimised graph, with the names of the graph that was given."""
         return self.graph if self._traced is None else optimize(self._traced)
 
-    def explain(self) -> str:
-        """What runs, and for which layers."""
+    def explain(self, measure: bool = False) -> str:
+        """What runs, and for which layers; see ``Executable.explain``."""
         named = self.executable if self._traced is None else self._compile(self.named_graph())
-        return named.explain()
+        return named.explain(measure)
 
 
 class Compilations:

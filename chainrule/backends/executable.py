@@ -39,8 +39,8 @@ class Executable(Protocol):
     def repeat(self, inputs: Sequence[NDArray[Any]], repetition: Repetition) -> list[NDArray[Any]]:
         """Run many steps: carried outputs as the last step left them, others along a first axis."""
 
-    def explain(self) -> str:
-        """What runs, and why so."""
+    def explain(self, measure: bool = False) -> str:
+        """What runs, and why so; with ``measure`` it is run, on zeros, to say how long it takes."""
 
 
 Compile = Callable[[Graph], Executable]

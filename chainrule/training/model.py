@@ -207,6 +207,40 @@ class Model(Layer):
         """
         return training.predict(self, x, batch_size)
 
+    def explain_plan(self, x: Any = None, y: Any = None, *, measure: bool = True) -> str:
+        """What the machine does for this model: the kernels of the compiled programs, in order.
+
+        For each kernel: what it computes, for which layers, its share of the time, arithmetic
+        operations, bytes read and written, the rates reached, into how many pieces it is cut for
+        several threads, and why it is not part of the kernel before it.
+
+        Args:
+            x: the rows of one batch, as in `fit`. Without ``y``: explain `predict` for them.
+            y: their targets: explain a training step of the last fit. Default: all programs that
+                the model has used so far.
+            measure: run the programs for a moment, on zeros, to measure times. The model does not
+                change. Default True.
+
+        Returns:
+            Tables in text, one a program.
+
+        Raises:
+            StateError: nothing was compiled yet, or there was no fit whose step could be explained.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.layers.Dense(8, activation="relu"), cr.layers.Dense(1)])
+            >>> x = np.linspace(-1, 1, 64, dtype="float32")[:, None]
+            >>> history = model.fit(x, x**2, loss="mse", seed=0)
+            >>> print(model.explain_plan(x, measure=False))  # doctest: +ELLIPSIS
+            predict
+            cpu back end: native code, kernels in order
+               kernel ...
+        """
+        from chainrule.training.explaining import explain_plan
+
+        return explain_plan(self, x, y, measure)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one safetensors file, which `chainrule.load_model` reads.
 

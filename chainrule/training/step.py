@@ -121,6 +121,15 @@ class TrainingStep(_Step):
         every = [*self.model.variables, *self.optimizer.variables, *metrics, *keys]
         return [(variable, variable.value) for variable in every]
 
+    def explain(self, *batch: Any, measure: bool = False) -> str:
+        """What runs in a step on this batch (x, y, weights); without one, in every step so far.
+
+        See ``Jitted.explain``.
+        """
+        functions = [self._compiled] if batch else [self._compiled, self._compiled_rows]
+        texts = [function.explain(*batch, measure=measure) for function in functions]
+        return "\n\n".join(filter(None, texts))
+
     def _run_rows(self, rows: Tensor, x: Any, y: Tensor, weights: Tensor | None) -> Tensor:
         def gathered(values: Any) -> Any:
             return None if values is None else functions.take(values, rows, 0)
@@ -187,6 +196,10 @@ class FullBatchStep(TrainingStep):
             self._after(*data)
         return float(loss)
 
+    def explain(self, *batch: Any, measure: bool = False) -> str:
+        """What runs when loss and gradients are evaluated; see ``TrainingStep.explain``."""
+        return self._evaluate.explain(*batch, measure=measure)
+
     def _function_of(
         self, x: Any, y: Any, sample_weight: Any
     ) -> Callable[[], tuple[float, list[NDArray[Any]]]]:
@@ -238,6 +251,10 @@ class EvaluationStep(_Step):
 
     def _run_leaves(self, *leaves: Tensor, structure: tree.Structure) -> Tensor:
         return self._run(*tree.unflatten(structure, leaves))
+
+    def explain(self, *, measure: bool = False) -> str:
+        """What ran so far; see ``Jitted.explain``."""
+        return self._compiled.explain(measure=measure)
 
     def _run(self, x: Any, y: Tensor, weights: Tensor | None = None) -> Tensor:
         outputs = self.model(x, training=False)

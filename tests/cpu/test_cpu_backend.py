@@ -241,11 +241,3 @@ def test_one_executable_in_many_threads():
     for thread in threads:
         thread.join()
     assert not wrong
-
-
-def test_explain_lists_the_kernels():
-    graph, _ = step_graph()
-    text = cpu.compile(graph).explain()
-    assert "matmul [70, 45] @ [45, 67]" in text
-    assert "pieces" in text
-    assert "bytes" in text
