@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from chainrule import tree
-from chainrule.backprop import backpropagate
 from chainrule.errors import DTypeError, GradientError, ShapeError, StateError
 from chainrule.graph import operations as ops
 from chainrule.graph.graph import Node
+from chainrule.tensor.backward import backward
 from chainrule.tensor.state import STATE
 from chainrule.tensor.tensor import Tensor, Variable, as_tensor
 
@@ -94,8 +94,7 @@ class GradientTape:
 
     def follows(self, tensors: tuple[Tensor, ...]) -> bool:
         """Whether a gradient may have to flow back to one of these."""
-        known = self._known
-        return any(id(x) in known for x in tensors)
+        return not self._known.isdisjoint(map(id, tensors))
 
     def record(self, node: Node[Tensor]) -> None:
         """Append a node whose inputs this tape follows."""
@@ -131,7 +130,7 @@ class GradientTape:
         given = (
             [output_gradients] if isinstance(target, Tensor) else tree.flatten(output_gradients)[0]
         )
-        pairs = self._seeds(targets, None if output_gradients is None else given)
+        seeds = self._seeds(targets, None if output_gradients is None else given)
         leaves, structure = tree.flatten(sources)
         expanded = [self._tensors_of(source) for source in leaves]
         flat = [x for group in expanded for x in group]
@@ -139,7 +138,7 @@ class GradientTape:
         if not self._persistent:
             self.__exit__(None, None, None)
             self._nodes.clear()
-        found = iter(backpropagate(nodes, pairs, flat))
+        found = iter(backward(nodes, targets, seeds, flat))
         results = []
         for group in expanded:
             parts = [g for g in (next(found) for _ in group) if g is not None]
@@ -162,12 +161,11 @@ class GradientTape:
             )
         return x._read()
 
-    def _seeds(self, targets: list[Tensor], given: list[Any] | None) -> list[tuple[Tensor, Tensor]]:
+    def _seeds(self, targets: list[Tensor], given: list[Any] | None) -> list[Tensor]:
         if given is None:
-            one = [_ones_like(x) for x in targets]
-        else:
-            one = [as_tensor(g, x.dtype) for g, x in zip(given, targets, strict=True)]
-        for g, x in zip(one, targets, strict=True):
+            return [_ones_like(x) for x in targets]
+        seeds = [as_tensor(g, x.dtype) for g, x in zip(given, targets, strict=True)]
+        for g, x in zip(seeds, targets, strict=True):
             if g.shape != x.shape:
                 raise ShapeError(
                     "GradientTape.gradient",
@@ -175,7 +173,7 @@ class GradientTape:
                     got=g.shape,
                     expected=x.shape,
                 )
-        return [(x, g.astype(x.dtype)._read()) for x, g in zip(targets, one, strict=True)]
+        return [g.astype(x.dtype)._read() for x, g in zip(targets, seeds, strict=True)]
 
     def _tensors_of(self, source: Any) -> list[Tensor]:
         if isinstance(source, Variable):
