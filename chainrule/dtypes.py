@@ -44,6 +44,7 @@ _CONVERTED: dict[str, np.dtype[Any]] = {
 }  # fmt: skip
 
 _SUPPORTED = frozenset(DTYPES.values())
+_KNOWN: dict[object, np.dtype[Any]] = {key: d for d in _SUPPORTED for key in (d, d.name)}
 
 
 def as_dtype(name: object) -> np.dtype[Any]:
@@ -52,6 +53,8 @@ def as_dtype(name: object) -> np.dtype[Any]:
     >>> as_dtype("float32").itemsize
     4
     """
+    if isinstance(name, str | np.dtype) and name in _KNOWN:
+        return _KNOWN[name]
     try:
         # NumPy takes None for float64.
         dtype = None if name is None else np.dtype(name)  # type: ignore[call-overload]  # any object

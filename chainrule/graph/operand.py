@@ -6,7 +6,6 @@ serves the graph-to-graph transform and the eager tape alike.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,12 @@ Attributes = Mapping[str, Any]
 Scalar = bool | int | float
 
 
-class Operand(ABC):
+class Operand:
     """A typed value to which primitives apply.
 
     Subclasses have ``shape`` (tuple of int) and ``dtype`` (numpy.dtype) and say in ``bind`` what
-    applying a primitive means for them, and in ``constant_like`` how a number joins them.
+    applying a primitive means for them, and in ``constant_like`` how a number joins them. No
+    abstract base class: ``isinstance`` of those is slow, and asked several times an operation.
     """
 
     __slots__ = ()
@@ -31,15 +31,15 @@ class Operand(ABC):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    @abstractmethod
     def bind(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) -> Any:
         """Apply ``primitive`` to ``inputs``; returns its output (a tuple when it has several)."""
+        raise NotImplementedError
 
-    @abstractmethod
     def constant_like(self, value: Scalar, dtype: np.dtype[Any] | None = None) -> Any:
         """The number ``value`` as a rank-0 operand beside this one, in this one's dtype unless
         another is given.
         """
+        raise NotImplementedError
 
     # Arithmetic between operands of one dtype; a Python number joins in the operand's dtype.
 

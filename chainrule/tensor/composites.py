@@ -53,11 +53,12 @@ def matmul(x: Any, y: Any) -> Tensor:
         [11.0]
     """
     x, y = pair(x, y)
-    if x.ndim == 0 or y.ndim == 0:
+    left, right = len(x.shape), len(y.shape)
+    if left == 0 or right == 0:
         raise ArgumentError(
             "matmul", "a scalar is no matrix", got=f"{x.shape} @ {y.shape}", fix="use *"
         )
-    row, column = x.ndim == 1, y.ndim == 1
+    row, column = left == 1, right == 1
     result = ops.matmul(expand_dims(x, 0) if row else x, expand_dims(y, 1) if column else y)
     if row:
         result = squeeze(result, -2)

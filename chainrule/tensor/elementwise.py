@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.dtypes import BOOL, DEFAULT_FLOAT, as_dtype, promote
+from chainrule.dtypes import BOOL, DEFAULT_FLOAT, INT32, as_dtype, promote
 from chainrule.errors import ArgumentError
 from chainrule.graph.primitives import PRIMITIVES
 from chainrule.tensor.tensor import Tensor, as_tensor, bind
@@ -57,7 +57,7 @@ def floating(x: Any) -> Tensor:
 
 
 def _numeric(x: Tensor) -> Tensor:
-    return astype(x, "int32") if x.dtype == BOOL else x
+    return astype(x, INT32) if x.dtype == BOOL else x
 
 
 def _unary(
@@ -74,14 +74,15 @@ def _unary(
 
 
 def _binary(
-    name: str, text: str, prepare: Callable[[Tensor], Tensor] | None = None
+    name: str, text: str, converted: str = "", target: np.dtype[Any] = DEFAULT_FLOAT
 ) -> Callable[[Any, Any], Tensor]:
+    """Inputs whose kind of dtype is among ``converted`` become ``target``."""
     primitive = PRIMITIVES[name]
 
     def function(x: Any, y: Any) -> Tensor:
         x, y = pair(x, y)
-        if prepare is not None:
-            x, y = prepare(x), prepare(y)
+        if x.dtype.kind in converted:
+            x, y = astype(x, target), astype(y, target)
         return bind(primitive, (x, y), {})
 
     function.__name__ = function.__qualname__ = name
@@ -116,19 +117,19 @@ stop_gradient = _unary(
     "stop_gradient", "``x`` as a constant: no gradient flows through it.", as_tensor
 )
 
-add = _binary("add", "x + y, elementwise.", _numeric)
-subtract = _binary("subtract", "x - y, elementwise.", _numeric)
-multiply = _binary("multiply", "x * y, elementwise.", _numeric)
-divide = _binary("divide", "x / y, elementwise; integers are converted to floats first.", floating)
-floor_divide = _binary("floor_divide", "floor(x / y), elementwise.", _numeric)
+add = _binary("add", "x + y, elementwise.", "b", INT32)
+subtract = _binary("subtract", "x - y, elementwise.", "b", INT32)
+multiply = _binary("multiply", "x * y, elementwise.", "b", INT32)
+divide = _binary("divide", "x / y, elementwise; integers are converted to floats first.", "biu")
+floor_divide = _binary("floor_divide", "floor(x / y), elementwise.", "b", INT32)
 remainder = _binary(
-    "remainder", "x - y * floor(x / y), elementwise; it has the sign of ``y``.", _numeric
+    "remainder", "x - y * floor(x / y), elementwise; it has the sign of ``y``.", "b", INT32
 )
 maximum = _binary(
-    "maximum", "The larger of both; NaN wins; equal inputs share the gradient.", _numeric
+    "maximum", "The larger of both; NaN wins; equal inputs share the gradient.", "b", INT32
 )
 minimum = _binary(
-    "minimum", "The smaller of both; NaN wins; equal inputs share the gradient.", _numeric
+    "minimum", "The smaller of both; NaN wins; equal inputs share the gradient.", "b", INT32
 )
 equal = _binary("equal", "True where ``x`` and ``y`` are equal.")
 not_equal = _binary("not_equal", "True where ``x`` and ``y`` differ.")
@@ -139,7 +140,7 @@ bitwise_or = _binary("bitwise_or", "The bits set in either; for booleans: or.")
 bitwise_xor = _binary("bitwise_xor", "The bits set in one only; for booleans: either, not both.")
 left_shift = _binary("shift_left", "The bits moved up by ``y`` places.")
 right_shift = _binary("shift_right", "The bits moved down by ``y`` places; the sign is kept.")
-_power = _binary("power", "", floating)
+_power = _binary("power", "", "biu")
 
 
 def power(x: Any, y: Any) -> Tensor:

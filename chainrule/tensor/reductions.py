@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from chainrule.dtypes import BOOL, INT64
 from chainrule.graph import operations as ops
 from chainrule.graph.primitives import normalize_axis
-from chainrule.tensor.elementwise import astype, floating, sqrt, square
+from chainrule.tensor.elementwise import astype, divide, floating, sqrt, square
 from chainrule.tensor.tensor import Tensor, as_tensor
 
 Axis = int | tuple[int, ...] | None
@@ -51,9 +52,11 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over axes, all by default; integers are averaged as float32."""
     x = floating(x)
-    total = sum(x, axis, keepdims)
-    count = x.size / total.size if total.size else float("nan")
-    return total / count
+    axes = normalize_axes("mean", axis, len(x.shape))
+    total = ops.reduce_sum(x, axes)
+    if keepdims:
+        total = ops.keep_axes(total, axes, x.shape)
+    return divide(total, math.prod([x.shape[a] for a in axes]))
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.backends.reference import KERNELS
+from chainrule.backends.reference import KERNELS, QUIET
 from chainrule.dtypes import as_dtype, convert_array, scalar_dtype
 from chainrule.errors import ChainruleError, DTypeError, GraphError, ShapeError, StateError
 from chainrule.graph.graph import Node, Value, ValueType
@@ -18,6 +18,8 @@ from chainrule.tensor.operators import TensorOperators
 from chainrule.tensor.state import STATE
 
 Origin = tuple[str, "Tensor"]
+
+_SCALARS = frozenset({bool, int, float})
 
 
 class Tensor(TensorOperators, Operand):
@@ -258,13 +260,26 @@ def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) 
     record it.
     """
     state = STATE
-    tensors = tuple([x if type(x) is Tensor else x._read() for x in inputs])
-    for x in tensors:
-        if type(x._payload) is Value:
-            output = _bind_traced(primitive, tensors, attributes)
+    tensors = inputs
+    for x in inputs:
+        if type(x) is not Tensor:
+            tensors = tuple([x._read() for x in inputs])
             break
+    arrays = []
+    for x in tensors:
+        payload = x._payload
+        if type(payload) is Value:
+            output = _traced(primitive, tensors, attributes)
+            break
+        arrays.append(payload)
     else:
-        output = _bind_concrete(primitive, tensors, attributes)
+        try:
+            result = QUIET.copy().run(KERNELS[primitive.name], *arrays, **attributes)
+        except ChainruleError:
+            raise
+        except Exception as error:
+            raise _explained(error, primitive, tensors, attributes) from error
+        output = Tensor(result if type(result) is np.ndarray else np.asarray(result))
     if state.tapes and primitive.differentiable and output.dtype.kind == "f":
         node = None
         for tape in state.tapes:
@@ -274,9 +289,7 @@ def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) 
     return output
 
 
-def _bind_traced(
-    primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes
-) -> Tensor:
+def _traced(primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes) -> Tensor:
     trace = STATE.trace
     if trace is None:
         raise StateError(
@@ -288,21 +301,15 @@ def _bind_traced(
     return trace.append(primitive, tensors, attributes, STATE.scope)
 
 
-def _bind_concrete(
-    primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes
-) -> Tensor:
+def _explained(
+    error: Exception, primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes
+) -> Exception:
+    """What NumPy refused, in our words: the type rule knows what is wrong."""
     try:
-        with np.errstate(all="ignore"):
-            result = KERNELS[primitive.name](*[x._payload for x in tensors], **attributes)
-    except ChainruleError:
-        raise
-    except Exception as error:
-        # The type rule knows what is wrong with shapes and dtypes, and says it in our words.
         primitive.output_types(tuple(ValueType(x.shape, x.dtype) for x in tensors), attributes)
-        raise GraphError(
-            STATE.scope or primitive.name, f"{primitive.name} failed: {error}"
-        ) from error
-    return Tensor(result if type(result) is np.ndarray else np.asarray(result))
+    except ChainruleError as known:
+        return known
+    return GraphError(STATE.scope or primitive.name, f"{primitive.name} failed: {error}")
 
 
 def tensor(value: Any, dtype: Any = None) -> Tensor:
@@ -339,8 +346,8 @@ def as_tensor(value: Any, like: np.dtype[Any] | None = None) -> Tensor:
     """
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, bool | int | float) and not (
-        like is None and isinstance(value, np.generic)
+    if type(value) in _SCALARS or (
+        isinstance(value, int | float) and not (like is None and isinstance(value, np.generic))
     ):
         try:
             return Tensor(np.asarray(value, scalar_dtype(value, like)))

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.backends.reference import KERNELS
+from chainrule.errors import ShapeError
 
 
 def test_erf_against_the_standard_library():
@@ -51,3 +53,47 @@ def test_one_hot_outside_is_zero():
 def test_top_k_keeps_the_first_of_equals():
     values, indices = cr.top_k([1.0, 3.0, 3.0, 2.0], 3)
     assert (values.tolist(), indices.tolist()) == ([3.0, 3.0, 2.0], [1, 2, 3])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("one", [(100, 100), (100, 1), (), "zero", "minus zero"])
+@pytest.mark.parametrize("other", [(100, 100), (1, 100), (), "zero"])
+def test_select_of_many_is_numpys_where(dtype, one, other):
+    draw = np.random.default_rng(0)
+
+    def values(shape):
+        if isinstance(shape, str):
+            return np.array(-0.0 if shape == "minus zero" else 0.0).astype(dtype)
+        numbers = draw.normal(size=shape) * 10
+        return np.where(draw.random(shape) < 0.1, np.nan, numbers).astype(dtype)
+
+    with np.errstate(invalid="ignore"):
+        x, y = values(one), values(other)
+    for condition in (draw.random((100, 100)) < 0.5, (draw.random((200, 100)) < 0.5)[::2].T):
+        found = KERNELS["select"](condition, x, y)
+        expected = np.where(condition, x, y)
+        assert found.dtype == expected.dtype
+        assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    "shape", [(257, 2), (1000, 10), (3000, 64), (25, 40, 3), (5000, 1), (9, 9)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_sums_over_many_short_rows(shape, dtype):
+    x = (np.random.default_rng(0).normal(size=shape) * 100).astype(dtype)
+    for array in (x, np.asfortranarray(x)):
+        for axes in [tuple(range(n)) for n in range(1, len(shape) + 1)] + [(len(shape) - 1,)]:
+            found = KERNELS["reduce_sum"](array, axes)
+            assert found.dtype == x.dtype
+            np.testing.assert_allclose(
+                found, x.astype("float64").sum(axes), rtol=1e-5, atol=np.abs(x).max() * 1e-4
+            )
+
+
+def test_outer_products():
+    x, y = np.random.default_rng(0).normal(size=(2, 3, 1, 4))
+    found = KERNELS["matmul"](x.swapaxes(-1, -2), y)
+    np.testing.assert_allclose(found, np.einsum("bki,bkj->bij", x, y))
+    with pytest.raises(ShapeError, match="do not fit"):
+        cr.matmul(cr.ones((3, 1)), cr.ones((2, 3)))

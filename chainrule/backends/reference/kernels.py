@@ -4,6 +4,8 @@ array``.
 
 from __future__ import annotations
 
+import contextvars
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,28 @@ from chainrule.errors import ArgumentError
 
 A = NDArray[Any]
 Kernel = Callable[..., Any]
+
+
+class _ErrorState:
+    """For NumPy before version 2, whose error settings do not belong to contexts."""
+
+    def copy(self) -> _ErrorState:
+        return self
+
+    def run(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*arguments, **keywords)
+
+
+# ``QUIET.copy().run(function, ...)`` calls without NumPy's warnings: overflow is infinity, 0 / 0 is
+# NaN. Entering a context takes a tenth of the time of ``errstate``, which is longer than a small
+# sum; a copy, for a context cannot be entered twice.
+QUIET: contextvars.Context | _ErrorState
+if np.lib.NumpyVersion(np.__version__) < "2.0.0":
+    QUIET = _ErrorState()
+else:
+    QUIET = contextvars.Context()
+    QUIET.run(np.seterr, all="ignore")
 
 
 def _rsqrt(x: A) -> Any:
@@ -72,8 +96,51 @@ def _flip(x: A, axes: tuple[int, ...]) -> Any:
     return np.flip(x, axes)
 
 
+def _select(condition: A, x: A, y: A) -> Any:
+    integer = _BITS.get(x.dtype.itemsize)
+    if condition.size < _WORTH_SELECTING_BITS or integer is None:
+        return np.where(condition, x, y)
+    # NumPy branches at each element, and every wrong guess of the processor costs as much as ten
+    # elements do here.
+    one, other = x.view(integer), y.view(integer)
+    chosen = condition.view(np.int8)
+    if one.ndim == 0 and one == 0:
+        return (other & (chosen - np.int8(1)).astype(integer)).view(x.dtype)
+    mask = np.negative(chosen).astype(integer)
+    if other.ndim == 0 and other == 0:
+        return (one & mask).view(x.dtype)
+    return (((one ^ other) & mask) ^ other).view(x.dtype)
+
+
+_BITS: dict[int, np.dtype[Any]] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+_WORTH_SELECTING_BITS = 4096
+
+
+def _matmul(x: A, y: A) -> Any:
+    if x.shape[-1:] == (1,) and y.shape[-2:-1] == (1,):
+        return np.multiply(x, y)  # an outer product: BLAS is slower there
+    return np.matmul(x, y)
+
+
 def _reduce_sum(x: A, axes: tuple[int, ...]) -> Any:
+    count = len(axes)
+    if count and axes[-1] == count - 1 and x.flags.c_contiguous:
+        width = math.prod(x.shape[count:])
+        if 1 < width <= _NARROW and x.size >= _LONG * width:
+            return _sum_of_rows(x.reshape(-1, width)).reshape(x.shape[count:])
     return np.add.reduce(x, axes, x.dtype)
+
+
+_NARROW, _LONG, _AT_ONCE = 64, 256, 256
+
+
+def _sum_of_rows(x: A) -> Any:
+    """The sum of many short rows. NumPy pays for each row: several are taken as one long one."""
+    together = _AT_ONCE // x.shape[1]
+    whole = len(x) // together * together
+    sums = np.add.reduce(x[:whole].reshape(-1, together * x.shape[1]), 0, x.dtype)
+    rows = [sums.reshape(together, -1), x[whole:]]
+    return np.add.reduce(np.concatenate(rows), 0, x.dtype)
 
 
 def _reduce_product(x: A, axes: tuple[int, ...]) -> Any:
@@ -154,7 +221,7 @@ KERNELS: dict[str, Kernel] = {
     "floor_divide": _floor_divide, "equal": np.equal, "not_equal": np.not_equal, "less": np.less,
     "less_equal": np.less_equal, "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or,
     "bitwise_xor": np.bitwise_xor, "shift_left": np.left_shift, "shift_right": np.right_shift,
-    "select": np.where,
+    "select": _select,
     # sources and layout
     "constant": _constant, "iota": _iota, "reshape": _reshape, "transpose": _transpose,
     "broadcast_to": np.broadcast_to, "slice": _slice, "pad": _pad, "concatenate": _concatenate,
@@ -162,6 +229,6 @@ KERNELS: dict[str, Kernel] = {
     # reductions, matrices, indexing
     "reduce_sum": _reduce_sum, "reduce_product": _reduce_product, "reduce_max": _reduce_max,
     "reduce_min": _reduce_min, "argmax": _argmax, "argmin": _argmin, "argsort": _argsort,
-    "cumulative_sum": _cumulative_sum, "matmul": np.matmul, "take": _take,
+    "cumulative_sum": _cumulative_sum, "matmul": _matmul, "take": _take,
     "scatter_add": _scatter_add,
 }  # fmt: skip
