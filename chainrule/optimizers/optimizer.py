@@ -150,7 +150,7 @@ class Optimizer:
         self.ema_decay = None if decay is None else arguments.fraction(where, "ema_decay", decay)
 
     @staticmethod
-    def _variable(value: NDArray[Any], path: str) -> Variable:
+    def _variable(value: Tensor | NDArray[Any], path: str) -> Variable:
         variable = Variable(value, name=path.rsplit("/", 1)[-1], trainable=False)
         variable.path = path
         return variable
@@ -278,7 +278,7 @@ class Optimizer:
             for slot, value in self._first_values(variable, late).items():
                 path = _unused(f"{self.name}/{slot}/{variable.path}", paths)
                 paths.add(path)
-                slots[slot] = self._variable(value.astype(variable.dtype), path)
+                slots[slot] = self._variable(Tensor(value.astype(variable.dtype)), path)
             self._variables.append(variable)
             self._slots[id(variable)] = slots
 

@@ -14,17 +14,24 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from chainrule.dtypes import FLOAT64, INT64, UINT32, as_dtype
+from chainrule.config import config
+from chainrule.dtypes import FLOAT32, FLOAT64, INT64, UINT32, as_dtype
 from chainrule.errors import ArgumentError, DTypeError
 from chainrule.tensor.composites import erf_inv
 from chainrule.tensor.creation import iota
 from chainrule.tensor.elementwise import astype, clip, cos, log, sin, sqrt
+from chainrule.tensor.jit import jit
 from chainrule.tensor.layout import Shape, argsort, as_shape, concatenate, reshape, stack
+from chainrule.tensor.state import STATE, paused_tapes
 from chainrule.tensor.tensor import Tensor, Variable, as_tensor
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
+# From so many numbers on a compiled program pays, which makes this many at a time.
+_MANY = 1 << 17
+_BLOCK = 1 << 14
 
 
 def key(seed: int) -> Tensor:
@@ -84,13 +91,45 @@ def _checked(key: Any) -> Tensor:
 
 def bits(key: Any, count: int) -> Tensor:
     """``count`` random uint32 numbers."""
-    half = (count + 1) // 2
+    key, half = _checked(key), (count + 1) // 2
     if half == 0:
         return Tensor(np.zeros(0, np.uint32))
+    if _is_many(count):
+        return Tensor(_filled(_bits_of_block, key, count, UINT32))
     positions = iota((half,), 0, UINT32)
-    x0, x1 = threefry(_checked(key), positions, positions + _constant(half))
+    x0, x1 = threefry(key, positions, positions + _constant(half))
     both = concatenate([x0, x1])
     return both if count == 2 * half else both[:count]
+
+
+def _is_many(count: int) -> bool:
+    """Whether a compiled program shall make them: the same bits, sooner."""
+    return count >= _MANY and STATE.trace is None and config.backend != "reference"
+
+
+@jit
+def _bits_of_block(key: Tensor, first: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
+    positions = iota((_BLOCK,), 0, UINT32) + first
+    return threefry(key, positions, positions + half)
+
+
+@jit
+def _units_of_block(key: Tensor, first: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
+    x0, x1 = _bits_of_block(key, first, half)
+    return _to_unit(x0), _to_unit(x1)
+
+
+def _filled(block: Any, key: Tensor, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Random numbers by a program for one block: one program serves every count."""
+    half = (count + 1) // 2
+    both, length = np.empty(2 * half, dtype), np.asarray(half, np.uint32)
+    with paused_tapes():
+        for first in range(0, half, _BLOCK):
+            stop = min(first + _BLOCK, half)
+            x0, x1 = block(key, np.asarray(first, np.uint32), length)
+            both[first:stop] = x0.concrete("random")[: stop - first]
+            both[half + first : half + stop] = x1.concrete("random")[: stop - first]
+    return both[:count]
 
 
 def split(key: Any, num: int = 2) -> Tensor:
@@ -130,9 +169,14 @@ def uniform(
     if low == 0.0 and high == 1.0:
         return unit
     # Rounding may reach the upper end itself.
-    return clip(
-        unit * (high - low) + low, None, float(np.nextafter(dtype.type(high), dtype.type(low)))
-    )
+    most = np.nextafter(dtype.type(high), dtype.type(low))
+    if unit.is_traced:
+        return clip(unit * (high - low) + low, None, float(most))
+    numbers = unit.concrete("uniform")  # nobody else has them yet
+    numbers *= dtype.type(high - low)
+    numbers += dtype.type(low)
+    np.minimum(numbers, most, out=numbers)
+    return unit
 
 
 def _floating(dtype: Any) -> np.dtype[Any]:
@@ -151,7 +195,13 @@ def _unit(key: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
         upper = astype(words[:count] >> _constant(5), FLOAT64)
         lower = astype(words[count:] >> _constant(6), FLOAT64)
         return reshape((upper * 67108864.0 + lower) * (1.0 / 9007199254740992.0), shape)
-    return reshape(astype(bits(key, count) >> _constant(8), dtype) * (1.0 / 16777216.0), shape)
+    if _is_many(count):
+        return Tensor(_filled(_units_of_block, _checked(key), count, dtype).reshape(shape))
+    return reshape(_to_unit(bits(key, count)), shape)
+
+
+def _to_unit(words: Tensor) -> Tensor:
+    return astype(words >> _constant(8), FLOAT32) * (1.0 / 16777216.0)
 
 
 def normal(

@@ -151,7 +151,7 @@ def test_a_shared_program_is_explained_with_the_names_of_the_model_that_asks(com
     class Net(cr.Model):
         def __init__(self, name):
             super().__init__()
-            setattr(self, name, cr.layers.Dense(3, activation="tanh"))
+            setattr(self, name, cr.layers.Activation("tanh"))
 
         def call(self, inputs):
             return self.layers[0](inputs)

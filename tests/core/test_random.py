@@ -61,6 +61,30 @@ def test_distributions(dtype):
     assert b.mean() == pytest.approx(0.3, abs=0.01)
 
 
+@pytest.mark.parametrize("count", [1 << 17, (1 << 17) + 1, 199_999])
+def test_many_numbers_have_the_bits_of_the_definition(count):
+    k = random.key(2**40 + 3)
+
+    def draw():
+        yield random.bits(k, count)
+        yield random.uniform(k, (count,))
+        yield random.uniform(k, (count,), -0.1, 0.3)
+        yield random.uniform(k, (count // 2,), -0.1, 0.3, dtype="float64")
+
+    found = list(draw())
+    with cr.settings(backend="reference"):
+        expected = list(draw())
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    traced = cr.jit(lambda k: random.uniform(k, (count,), -0.1, 0.3))(k)
+    np.testing.assert_allclose(traced.numpy(), expected[2].numpy(), rtol=1e-6, atol=1e-8)
+    few = random.uniform(k, (5,), -0.1, 0.3)
+    unit = random.uniform(k, (5,))
+    same = np.minimum(unit.numpy() * np.float32(0.3 + 0.1) + np.float32(-0.1), np.float32(0.3))
+    np.testing.assert_array_equal(few.numpy(), same)
+
+
 def test_integers_and_permutations():
     k = random.key(2)
     r = random.randint(k, (10_000,), -2, 3).numpy()

@@ -18,7 +18,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -318,8 +318,9 @@ class Library:
         """Where a function or variable lies that was named when the object was loaded."""
         return self._addresses[name]
 
-    def __del__(self) -> None:
-        if not sys.is_finalizing() and "_tracker" in vars(self):
+    # An argument, because a library may go when this module has lost its names.
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not ending() and "_tracker" in vars(self):
             _dying.append((self._tracker, self._engine))
             _free()
 
