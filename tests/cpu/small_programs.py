@@ -5,7 +5,8 @@ import ctypes
 import numpy as np
 
 from chainrule.backends.cpu import cache, llvm, threads
-from chainrule.backends.cpu.runtime import JOB, entry_text
+from chainrule.backends.cpu.entry import entry_text
+from chainrule.backends.cpu.runtime import JOB
 
 MULTIPLIER = 6364136223846793005
 WORD = (1 << 64) - 1

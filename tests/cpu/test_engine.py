@@ -12,7 +12,8 @@ from small_programs import Chain, chain_text
 
 import chainrule as cr
 from chainrule.backends.cpu import cache, llvm, threads
-from chainrule.backends.cpu.runtime import entry_text, runtime_text
+from chainrule.backends.cpu.entry import entry_text
+from chainrule.backends.cpu.runtime import runtime_text
 from chainrule.backends.cpu.target import TARGETS
 from chainrule.errors import GraphError, StateError, UnknownNameError
 

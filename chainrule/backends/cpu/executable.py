@@ -79,6 +79,9 @@ class CpuExecutable:
         advances = [(buffer, self._bytes(buffer)) for buffer in advancing]
         swaps = [(plan.inputs[i].buffer, plan.outputs[o].buffer) for i, o in swapped]
         kept = memory.point_to(plan, sources, outputs)
+        changing = {*advancing, *(plan.inputs[i].buffer for i, _ in repetition.carried if i >= 0)}
+        for kernel, flag in plan.once.items():
+            memory.table[flag] = changing.isdisjoint(kernel.buffers_read())
         self._program.run_steps(memory.table, repetition.steps, advances, swaps)
         self._finish(memory)
         del kept

@@ -17,6 +17,9 @@ def live_ranges(plan: Plan) -> dict[int, tuple[int, int]]:
             for buffer in kernel.buffers_read() | kernel.buffers_written():
                 if plan.buffers[buffer].kind == "temporary":
                     ranges[buffer] = (ranges.get(buffer, (position, 0))[0], position)
+    for kernel in plan.once:  # what it writes outlives the step
+        for buffer in kernel.buffers_written():
+            ranges[buffer] = (0, len(plan.phases))
     return ranges
 
 

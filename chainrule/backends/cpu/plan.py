@@ -20,6 +20,7 @@ from chainrule.backends.cpu.groups import Group, Reduction
 from chainrule.backends.cpu.ir import Function
 from chainrule.backends.cpu.matmul import Matmul
 from chainrule.backends.cpu.movement import MOVEMENTS, Movement
+from chainrule.backends.cpu.rowtiles import fuse_row_tiles
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import View
 from chainrule.dtypes import INT64
@@ -51,7 +52,7 @@ class Kernel(Protocol):
 class Buffer:
     """A piece of memory of the program."""
 
-    kind: Literal["input", "output", "constant", "temporary", "error"]
+    kind: Literal["input", "output", "constant", "temporary", "error", "flag"]
     dtype: np.dtype[Any]
     size: int
     array: NDArray[Any] | None = None
@@ -65,6 +66,8 @@ class Plan:
         self.target = target
         self.buffers: list[Buffer] = []
         self.kernels: list[Kernel] = []
+        # Kernels that may rest after a call's first step, and the places of their flags.
+        self.once: dict[Kernel, int] = {}
         self._views: dict[Value, View] = {}
         self._home: dict[Value, tuple[int, Group]] = {}
         self._numbers: dict[Value, float] = {}
@@ -74,6 +77,7 @@ class Plan:
         for node in graph:
             self._add(node)
         self.outputs = [self._output(value) for value in graph.outputs]
+        fuse_row_tiles(self)
         self.phases = self._phases()
 
     def _phases(self) -> list[list[int]]:
@@ -95,12 +99,22 @@ class Plan:
         """The kernels that read a buffer."""
         return [kernel for kernel in self.kernels if buffer in kernel.buffers_read()]
 
+    def need_not_repeat(self, kernel: Kernel) -> None:
+        """Let a kernel rest after the first step of a call as long as what it reads stays the same;
+        what it writes is kept.
+        """
+        self.once[kernel] = self._new("flag", INT64, (1,)).buffer
+
     # ---- buffers
 
     def _new(self, kind: Any, dtype: np.dtype[Any], shape: views.Shape, array: Any = None) -> View:
         size = int(np.prod(shape, dtype=np.int64))
         self.buffers.append(Buffer(kind, dtype, size, array))
         return views.contiguous(len(self.buffers) - 1, dtype, shape)
+
+    def temporary(self, dtype: np.dtype[Any], shape: views.Shape) -> View:
+        """Memory for values in between."""
+        return self._new("temporary", dtype, shape)
 
     def _input(self, value: Value) -> View:
         view = self._new("input", value.dtype, value.shape)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from chainrule.backends.cpu import llvm
 from chainrule.backends.cpu.cache import library
+from chainrule.backends.cpu.entry import entry_text
 from chainrule.backends.cpu.plan import Plan
-from chainrule.backends.cpu.runtime import entry_text
 from chainrule.backends.cpu.threads import Runner, native, step_tables
 
 Pairs = Sequence[tuple[int, int]]
@@ -42,5 +42,6 @@ def module_text(plan: Plan) -> str:
     pieces = [kernel.pieces(plan.target) for kernel in plan.kernels]
     groups = [[(f"k{i}", pieces[i]) for i in phase] for phase in plan.phases]
     declarations = sorted(set().union(*(f.declarations for f in kernels)))
-    entry = entry_text(groups, llvm.machine().architecture)
+    once = {f"k{plan.kernels.index(kernel)}": flag for kernel, flag in plan.once.items()}
+    entry = entry_text(groups, llvm.machine().architecture, once=once)
     return "\n".join([*(f.text() for f in kernels), *declarations, entry])

@@ -1,0 +1,76 @@
+"""The pass: finds kernels that work on the same rows and puts kernels over tiles in their place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chainrule.backends.cpu.matmul import Matmul
+from chainrule.backends.cpu.rowtiles.layout import Layout, Sums
+from chainrule.backends.cpu.rowtiles.rows import MOST_FEATURES, RowGradient, RowGroup
+from chainrule.backends.cpu.rowtiles.selection import Selection
+from chainrule.backends.cpu.rowtiles.stages import stages_of
+from chainrule.backends.cpu.rowtiles.tiles import FeatureMajor, RowSums, RowTiles
+
+if TYPE_CHECKING:
+    from chainrule.backends.cpu.plan import Kernel, Plan
+
+# Beyond this, products fill their vectors by themselves.
+MOST_WORK = 4096
+MOST_SUMS = 2048
+WORK_OF_A_PIECE = 1 << 18
+MOST_PIECES = 8
+
+
+def fuse_row_tiles(plan: Plan) -> None:
+    """Replace kernels over one long axis of rows by one, where a row's values are few."""
+    plan.kernels = _fused(plan, plan.kernels)
+
+
+def _fused(plan: Plan, kernels: list[Kernel]) -> list[Kernel]:
+    lengths = {n for k in kernels if isinstance(k, Matmul) for n in k.left.shape[-2:]}
+    for rows in sorted(lengths, reverse=True):
+        if rows <= MOST_FEATURES:
+            break
+        for late in (False, True):
+            selection = Selection(kernels, rows, late=late)
+            if _is_worthwhile(selection):
+                together = _together(plan, selection, rows)
+                return [*selection.before, *together, *_fused(plan, selection.after)]
+    return kernels
+
+
+def _is_worthwhile(selection: Selection) -> bool:
+    gradients = [k for k in selection.chosen if isinstance(k, RowGradient)]
+    sums = sum(k.left.features * k.right.features for k in gradients)
+    work = sum(kernel.work for kernel in selection.chosen)
+    return bool(gradients) and sums <= MOST_SUMS and work <= MOST_WORK
+
+
+def _together(plan: Plan, selection: Selection, rows: int) -> list[Kernel]:
+    target = plan.target
+    work = rows * sum(kernel.work for kernel in selection.chosen)
+    outside = {b for kernel in selection.after for b in kernel.buffers_read()}
+    outside |= {n for n, buffer in enumerate(plan.buffers) if buffer.kind == "output"}
+    stages = stages_of(selection.chosen)
+    gradients = [k for k in selection.chosen if isinstance(k, RowGradient)]
+    for stage in stages:
+        written = stage.writes or [a for g in stage.groups for a in g.reads]
+        stage.shape_for(target, max(access.dtype.itemsize for access in written))
+    layout = Layout(selection, stages, gradients, rows, outside, target)
+    pieces = max(1, min(MOST_PIECES, work // WORK_OF_A_PIECE, layout.tiles))
+    moves = layout.place(plan, pieces)
+    sums = Sums(plan, pieces)
+    for gradient in gradients:
+        sums.add(gradient.target, "reduce_sum", gradient)
+    for kernel in selection.chosen:
+        if isinstance(kernel, RowGroup):
+            for reduction in kernel.rows_reduced:
+                sums.add(reduction.target, reduction.primitive, reduction)
+    sums.place(target.vector_bytes // 4)
+    before: list[Kernel] = []
+    for source, planes in moves:
+        moving = FeatureMajor(source, planes, min(pieces, planes.shape[0]))
+        before.append(moving)
+        if plan.buffers[source.buffer].kind in ("input", "constant"):
+            plan.need_not_repeat(moving)
+    return [*before, RowTiles(stages, gradients, layout, sums, pieces), RowSums(sums)]
