@@ -25,7 +25,8 @@ _HEAD = 4  # numbers that describe an array before its sizes: class, dtype, rank
 _IN_C_ORDER, _ALIGNED = 0x1, 0x100  # among an array's flags
 
 _TEXT = """
-; How many arrays of a tuple are as wanted; their addresses go into the table of pointers.
+; How many arrays of a tuple are as wanted; their addresses go into the table of pointers. Where the
+; wanted dtype is 0, every dtype and shape is right.
 define i64 @$name(ptr %arrays, ptr %wanted, i64 %count, ptr %table) nounwind {
 entry:
   %any = icmp ne i64 %count, 0
@@ -47,6 +48,7 @@ type:
   %dtype.wanted.at = getelementptr i64, ptr %w, i64 1
   %dtype.wanted = load i64, ptr %dtype.wanted.at, align 8
   %dtype.same = icmp eq i64 %dtype, %dtype.wanted
+  %free = icmp eq i64 %dtype.wanted, 0
   %flags.at = getelementptr i8, ptr %x, i64 $flags
   %flags = load i32, ptr %flags.at, align 4
   %flags.set = and i32 %flags, $mask
@@ -57,8 +59,9 @@ type:
   %rank.wanted.at = getelementptr i64, ptr %w, i64 2
   %rank.wanted = load i64, ptr %rank.wanted.at, align 8
   %rank.same = icmp eq i64 %rank, %rank.wanted
-  %type.right = and i1 %dtype.same, %flags.right
-  %all.right = and i1 %type.right, %rank.same
+  %type.same = and i1 %dtype.same, %rank.same
+  %type.right = or i1 %type.same, %free
+  %all.right = and i1 %type.right, %flags.right
   br i1 %all.right, label %shape, label %done
 shape:
   %shape.at = getelementptr i8, ptr %x, i64 $shape
@@ -67,7 +70,7 @@ shape:
   br label %axis
 axis:
   %a = phi i64 [ 0, %shape ], [ %a.next, %size ]
-  %more = icmp ult i64 %a, %rank
+  %more = icmp ult i64 %a, %rank.wanted
   br i1 %more, label %size, label %enter
 size:
   %size.at = getelementptr i64, ptr %sizes, i64 %a
@@ -84,7 +87,7 @@ enter:
   %buffer = load i64, ptr %buffer.at, align 8
   %pointer.at = getelementptr ptr, ptr %table, i64 %buffer
   store ptr %data, ptr %pointer.at, align 8
-  %w.next = getelementptr i64, ptr %sizes.wanted, i64 %rank
+  %w.next = getelementptr i64, ptr %sizes.wanted, i64 %rank.wanted
   %i.next = add i64 %i, 1
   %left = icmp ult i64 %i.next, %count
   br i1 %left, label %array, label %done
@@ -139,12 +142,17 @@ class Enter:
         )
 
 
-def wanted(views: Sequence[View]) -> ctypes.Array[ctypes.c_int64]:
-    """The description of these arrays that the native function reads."""
+def wanted(views: Sequence[View], *, free: bool = False) -> ctypes.Array[ctypes.c_int64]:
+    """The description of these arrays that the native function reads.
+
+    Args:
+        views: where they stand in the table, their dtypes and shapes.
+        free: take arrays of every dtype and shape.
+    """
     numbers: list[int] = []
     for view in views:
-        dtype = DTYPES[view.dtype.name]
-        numbers += [id(np.ndarray), id(dtype), len(view.shape), view.buffer, *view.shape]
+        kind = (0, 0) if free else (id(DTYPES[view.dtype.name]), len(view.shape))
+        numbers += [id(np.ndarray), *kind, view.buffer, *(() if free else view.shape)]
     return (ctypes.c_int64 * len(numbers))(*numbers)
 
 
@@ -161,6 +169,8 @@ class Arguments:
         self._types = [(view.shape, DTYPES[view.dtype.name]) for view in outputs]
         self._wanted = wanted([*inputs, *outputs])
         self._place = ctypes.addressof(self._wanted)
+        self._free = wanted([*inputs, *outputs], free=True)
+        self._free_place = ctypes.addressof(self._free)
         self._count = len(inputs) + len(outputs)
         self._enter = enter.native
         self._works = enter.works
@@ -173,9 +183,16 @@ class Arguments:
         """Enter inputs and outputs into the table at this address; False if one of them is not in
         C order or not what the program takes.
         """
+        return self._entered(arrays, self._place, table)
+
+    def enter_unchecked(self, arrays: tuple[Any, ...], table: int) -> bool:
+        """The same, whatever their dtypes and shapes: for tables that move on through them."""
+        return self._entered(arrays, self._free_place, table)
+
+    def _entered(self, arrays: tuple[Any, ...], place: int, table: int) -> bool:
         count = self._count
         return (
             self._works
             and len(arrays) == count
-            and self._enter(arrays, self._place, count, table) == count
+            and self._enter(arrays, place, count, table) == count
         )

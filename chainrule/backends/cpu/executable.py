@@ -46,10 +46,11 @@ class CpuExecutable:
         outputs = self._arguments.new_outputs()
         # Kept until the program has run: the table holds no references.
         arrays = (*inputs, *outputs)
-        if not self._arguments.enter(arrays, memory.address):
+        address = memory.address
+        if not self._arguments.enter(arrays, address):
             self._check(inputs)
-            arrays = (*memory.point_to(self._plan, inputs, outputs), *outputs)
-        self._program.run(memory.address)
+            arrays = memory.point_to(self._plan, inputs, outputs)
+        self._program.run(address)
         self._finish(memory)
         return outputs
 
@@ -128,7 +129,7 @@ class CpuExecutable:
         try:
             return self._spare.pop()  # one operation: no other thread gets the same
         except IndexError:
-            return _Memory(self._plan, self._offsets, self._arena_bytes)
+            return _Memory(self._plan, self._offsets, self._arena_bytes, self._arguments)
 
     def _finish(self, memory: _Memory) -> None:
         code = memory.error.value
@@ -141,7 +142,10 @@ class CpuExecutable:
 class _Memory:
     """The table of pointers of one call at a time, and the arena it points into."""
 
-    def __init__(self, plan: Plan, offsets: dict[int, int], arena_bytes: int) -> None:
+    def __init__(
+        self, plan: Plan, offsets: dict[int, int], arena_bytes: int, arguments: Arguments
+    ) -> None:
+        self._arguments = arguments
         self.error = ctypes.c_int64(NO_FAULT)
         self._arena = np.zeros(arena_bytes + ALIGNMENT, np.uint8)
         start = self._arena.ctypes.data
@@ -158,14 +162,17 @@ class _Memory:
 
     def point_to(
         self, plan: Plan, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]
-    ) -> list[NDArray[Any]]:
+    ) -> tuple[NDArray[Any], ...]:
         """Enter the addresses of inputs and outputs; returns the arrays that must stay alive."""
+        arrays = (*inputs, *outputs)
+        if self._arguments.enter_unchecked(arrays, self.address):
+            return arrays
         kept = [np.require(x, requirements=("C", "A")) for x in inputs]
         for view, x in zip(plan.inputs, kept, strict=True):
             self.table[view.buffer] = x.ctypes.data
         for view, x in zip(plan.outputs, outputs, strict=True):
             self.table[view.buffer] = x.ctypes.data
-        return kept
+        return (*kept, *outputs)
 
 
 def _describe(kernel: Any) -> str:
