@@ -134,11 +134,11 @@ def test_shapes_with_0_and_1(name, shape):
 def test_each_is_one_kernel_over_the_rows(name):
     function, inputs = case(name, (40,), 50, "float32")
     kernels = kernels_of(traced(function, inputs))
-    over_rows = [k for k in kernels if isinstance(k, RowGroup)]
+    over_rows = [k for k in kernels if isinstance(k, RowGroup) and k.rows == (40,)]
     assert len(over_rows) == 1
     # Besides, only what comes after the last row: parts added up, a division by the count.
-    others = [k for k in kernels if not isinstance(k, RowGroup)]
-    assert all(isinstance(k, Group) and 40 not in k.shape for k in others)
+    others = [k for k in kernels if k not in over_rows]
+    assert all(40 not in (k.shape if isinstance(k, Group) else k.columns) for k in others)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -166,6 +166,14 @@ def test_inputs_laid_out_otherwise_and_values_used_outside():
         return powers / total, powers, total, powers[:, ::-1].sum(axis=0), y.sum(axis=(0, 1))
 
     assert_agrees(traced(function, [x, mask]), [x, mask])
+
+
+def test_rows_of_several_axes_that_do_not_join():
+    generator = np.random.default_rng(12)
+    inputs = [generator.standard_normal(s) for s in ((3, 4, 5, 30), (3, 1, 5, 1), (4, 1, 30))]
+    graph = traced(lambda x, y, z: cr.softmax(x * y + z), inputs)
+    assert any(isinstance(k, RowGroup) for k in kernels_of(graph))
+    assert_agrees(graph, inputs)
 
 
 def test_sums_over_several_last_axes():
@@ -333,9 +341,14 @@ def test_what_may_be_updated_in_place():
 
     def early(x):
         # The result is written in the first pass; x is read again in the second.
-        return x * 2.0, cr.exp(x - x.max(axis=1, keepdims=True)).sum(axis=1)
+        y = x * 2.0
+        return y, cr.exp(x - y.max(axis=1, keepdims=True)).sum(axis=1)
 
     plan = Plan(traced(early, inputs[:1]), host_target())
+    (kernel,) = [k for k in plan.kernels if isinstance(k, RowGroup)]
+    assert not kernel.updates(plan.inputs[0].buffer, plan.outputs[0].buffer)
+
+    plan = Plan(traced(lambda x: cr.softmax(x.T), [np.zeros((20, 20))]), host_target())
     (kernel,) = [k for k in plan.kernels if isinstance(k, RowGroup)]
     assert not kernel.updates(plan.inputs[0].buffer, plan.outputs[0].buffer)
 
@@ -347,3 +360,34 @@ def test_sums_over_arrays_that_are_not_even_in_memory(monkeypatch):
     graph = traced(lambda x, y: ((x - y) ** 2).mean(), inputs)
     assert any(isinstance(k, RowGroup) and k.parts > 1 for k in kernels_of(graph))
     assert_agrees(graph, inputs)
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        lambda y: y[::-1],
+        lambda y: y[:, ::-1],
+        lambda y: y.T,
+        lambda y: cr.broadcast_to(y[3:4], (24, 24)),
+        lambda y: cr.broadcast_to(y.max(axis=1), (24, 24)),
+    ],
+)
+def test_elements_of_other_rows_are_read_after_all_rows(otherwise):
+    x = np.random.default_rng(11).standard_normal((24, 24))
+    graph = traced(lambda x: otherwise(cr.exp(x - x.max(axis=1, keepdims=True))) * 2.0 - x, [x])
+    assert any(isinstance(k, RowGroup) for k in kernels_of(graph))
+    assert_agrees(graph, [x])
+
+
+def test_only_what_is_needed_is_kept_and_stored():
+    function, inputs = case("softmax", (40,), 50, "float32")
+    plan = Plan(traced(function, inputs), host_target())
+    (kernel,) = plan.kernels
+    # The powers are kept, a block of rows; what is subtracted from is computed again.
+    assert [v.owner is plan.graph.nodes[0].outputs[0].owner for v in kernel.kept] == [True]
+    assert [kernel.work.phases[i].along.nodes.keys() >= kernel.kept.keys() for i in (1, 2)] == [
+        True,
+        False,
+    ]
+    written = {plan.buffers[b].kind: plan.buffers[b].size for b in kernel.buffers_written()}
+    assert written == {"output": 40 * 50, "temporary": kernel.block * kernel.parts * 50}

@@ -89,6 +89,10 @@ class RowFlow:
 
     # ---- which groups fit
 
+    def fits(self, group: Group) -> bool:
+        """Whether a group works on these rows."""
+        return self._is_wide(group.shape) is not None
+
     def accepts(self, group: Group) -> bool:
         """Whether a group works on these rows and reads only elements of the same row from them."""
         wide = self._is_wide(group.shape)
@@ -99,9 +103,9 @@ class RowFlow:
         for view in group.leaves.values():
             if view.buffer in self._summed:
                 return False
-            if view.buffer in self._written:
-                if self._spread(broadcast(view, group.shape)) != self._written[view.buffer][0]:
-                    return False
+            made = self._written.get(view.buffer)
+            if made is not None and self._spread(broadcast(view, group.shape)) != made[0]:
+                return False
         return all(
             r.source not in group.numbers and self._direction(group.shape, wide, r) is not None
             for r in group.reductions

@@ -8,6 +8,7 @@ computed for all rows of the block at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING
@@ -32,14 +33,23 @@ BYTES_OF_PARTS = 24 << 10
 
 
 def fuse_row_groups(plan: Plan) -> None:
-    """Replace groups over the same rows by row groups."""
+    """Replace groups by row groups where sums along the rows ask for it."""
+    _fuse(plan, _Run.sums_rows)
+
+
+def fuse_sums(plan: Plan) -> None:
+    """Replace groups by row groups where only sums over everything, or down columns, ask for it."""
+    _fuse(plan, _Run.is_worth_it)
+
+
+def _fuse(plan: Plan, is_worth_it: Callable[[_Run], bool]) -> None:
     position = 0
     while position < len(plan.kernels):
         kernel = plan.kernels[position]
         if isinstance(kernel, Group):
             for rows, columns in _divisions(kernel):
                 run = _Run(plan, position, rows, columns)
-                if run.is_worth_it():
+                if is_worth_it(run):
                     position = run.replace()
                     break
         position += 1
@@ -67,6 +77,10 @@ def _divisions(group: Group) -> list[tuple[Shape, Shape]]:
     return found
 
 
+def _touched(kernel: Kernel) -> set[int]:
+    return kernel.buffers_read() | kernel.buffers_written()
+
+
 @dataclass
 class _Traffic:
     """The buffers that some kernels read and write."""
@@ -91,18 +105,20 @@ class _Run:
         self.plan = plan
         self.position = position
         self.flow = RowFlow(rows, columns)
+        self.size = prod(rows)
         self.members: list[Group] = []
         self.before: list[Kernel] = []
         self.after: list[Kernel] = []
         self._inside, self._later = _Traffic(), _Traffic()
+        self._related = self._related_groups()
         for kernel in plan.kernels[position:]:
             self._sort(kernel)
 
     def _sort(self, kernel: Kernel) -> None:
         if (
             isinstance(kernel, Group)
+            and kernel in self._related
             and not self._later.hinders(kernel)
-            and self._is_related(kernel)
             and self.flow.accepts(kernel)
         ):
             self.flow.add(kernel)
@@ -114,13 +130,31 @@ class _Run:
         else:
             self.before.append(kernel)
 
-    def _is_related(self, group: Group) -> bool:
-        """Whether it shares something of the size of the rows with the groups before."""
-        if not self.members:
-            return True
-        shared = group.buffers_read() & (self._inside.read | self._inside.written)
-        rows = prod(self.flow.rows)
-        return any(self.plan.buffers[buffer].size >= rows for buffer in shared)
+    def _related_groups(self) -> set[Group]:
+        """The groups over these rows that share something of their size with the first, or with a
+        group that does.
+        """
+        candidates = [
+            (kernel, {b for b in _touched(kernel) if self.plan.buffers[b].size >= self.size})
+            for kernel in self.plan.kernels[self.position :]
+            if isinstance(kernel, Group) and self.flow.fits(kernel)
+        ]
+        related: set[Group] = set()
+        shared = candidates[0][1] if candidates else set()
+        count = -1
+        while count < len(related):
+            count = len(related)
+            for group, touched in candidates:
+                if group not in related and touched & shared:
+                    related.add(group)
+                    shared = shared | touched
+        return related
+
+    def sums_rows(self) -> bool:
+        """Whether there are sums along rows, and rows enough for the threads."""
+        work = _work(self.flow, self.members) // groups.WORK_OF_A_PIECE
+        several = prod(self.flow.rows) >= FEW_ROWS or work < 2
+        return bool(self.flow.rows and self.flow.sums.keys() - self.flow.whole) and several
 
     def is_worth_it(self) -> bool:
         """Whether one kernel is better than its groups."""
