@@ -228,6 +228,9 @@ def test_calls_of_one_kind_share_a_program_whatever_holds_the_numbers():
         assert f(argument, argument).tolist() == [2.0] * 3
     assert len(f.graphs) == 2
     assert f(None, None) is None
+    second = cr.jit(lambda x, y: x is None)
+    assert not second(x, None)
+    assert second(None, x)
     assert f(np.ones(4, "float32"), None).shape == (4,)
     assert f(np.ones((3, 1), "float32"), x).shape == (3, 3)
     with pytest.raises(cr.errors.DTypeError, match="not numbers"):
@@ -264,6 +267,17 @@ def test_values_that_were_read_stay_when_a_later_call_assigns():
     assert [a[0].tolist() for a in seen] == [[2.0, 4.0], [4.0, 8.0], [8.0, 16.0], [16.0, 32.0]]
     double(np.ones(2, "float32"))
     assert state.tolist() == [9.0, 9.0]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_results_stay_when_arguments_are_written_to(backend):
+    f = cr.jit(lambda x: (x, x[1:], x.reshape((4, 1)), x.sum()))
+    with cr.settings(backend=backend):
+        for _ in range(2):
+            x = np.ones(4, "float32")
+            results = f(x)
+            x[:] = 5
+            assert [y.numpy().max() for y in results] == [1, 1, 1, 4]
 
 
 def test_several_threads_may_call_one_function():
