@@ -90,6 +90,16 @@ class Group:
         stored = {view.buffer for view in self.stores.values()}
         return stored | {r.target.buffer for r in self.reductions}
 
+    def updates(self, source: int, target: int) -> bool:
+        """Each element of ``source`` is read where the same element of ``target`` is written."""
+        written = [view for view in self.stores.values() if view.buffer == target]
+        read = [view for view in self.leaves.values() if view.buffer == source]
+        return len(written) == 1 and all(
+            broadcast(view, self.shape).strides == written[0].strides
+            and view.offset == written[0].offset
+            for view in read
+        )
+
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
         return _Emitter(self, name, target).emit()

@@ -217,6 +217,11 @@ class Function:
             x = self.cast("zext", x, "i8")
         self.do(f"store {x}, {pointer}, align {BYTES[x.scalar]}")
 
+    def prefetch(self, pointer: Register) -> None:
+        """Begin to bring a cache line near."""
+        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
+
     def load_part(self, pointer: Register, scalar: str, lanes: int, count: int) -> Register:
         """Read the first ``count`` lanes side by side; the others are 0, and not read."""
         if count == lanes:

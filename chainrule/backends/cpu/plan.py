@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from chainrule.backends.cpu import views
 from chainrule.backends.cpu.bodies import COMBINED_BY
 from chainrule.backends.cpu.elementwise import ELEMENTWISE
+from chainrule.backends.cpu.epilogues import fuse_epilogues
 from chainrule.backends.cpu.groups import Group, Reduction
 from chainrule.backends.cpu.ir import Function
 from chainrule.backends.cpu.matmul import Matmul
 from chainrule.backends.cpu.movement import MOVEMENTS, Movement
+from chainrule.backends.cpu.rowgroups import fuse_row_groups, fuse_sums
 from chainrule.backends.cpu.rowtiles import fuse_row_tiles
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import View
+from chainrule.backends.cpu.whole_sums import split_whole_sums
 from chainrule.dtypes import INT64
 from chainrule.errors import GraphError
 from chainrule.graph.builder import GraphBuilder
@@ -30,6 +33,12 @@ from chainrule.graph.graph import Graph, Node, Value, ValueType
 
 # Owns the values that stand for copied elements: they belong to no graph.
 _NOWHERE = GraphBuilder("nowhere")
+
+# Arithmetic on numbers known beforehand: NumPy gives the same bits.
+_FOLDED = {
+    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide,
+    "negative": np.negative,
+}  # fmt: skip
 
 
 class Kernel(Protocol):
@@ -43,6 +52,11 @@ class Kernel(Protocol):
 
     def buffers_written(self) -> set[int]:
         """The buffers it writes."""
+
+    def updates(self, source: int, target: int) -> bool:
+        """Whether it writes each element of ``target`` after it has read that element of
+        ``source`` for the last time: then both may be the same memory.
+        """
 
     def emit(self, name: str, target: Target) -> Function:
         """Its IR."""
@@ -66,6 +80,7 @@ class Plan:
         self.target = target
         self.buffers: list[Buffer] = []
         self.kernels: list[Kernel] = []
+        self._in_place: dict[tuple[int, int], bool] = {}
         # Kernels that may rest after a call's first step, and the places of their flags.
         self.once: dict[Kernel, int] = {}
         self._views: dict[Value, View] = {}
@@ -78,6 +93,10 @@ class Plan:
             self._add(node)
         self.outputs = [self._output(value) for value in graph.outputs]
         fuse_row_tiles(self)
+        fuse_row_groups(self)
+        fuse_epilogues(self)
+        fuse_sums(self)
+        split_whole_sums(self)
         self.phases = self._phases()
 
     def _phases(self) -> list[list[int]]:
@@ -86,7 +105,9 @@ class Plan:
         read: set[int] = set()
         written: set[int] = set()
         for position, kernel in enumerate(self.kernels):
-            reads, writes = kernel.buffers_read(), kernel.buffers_written()
+            reads = kernel.buffers_read()
+            # Inputs may be updated in place: see ``in_place``.
+            writes = kernel.buffers_written() | self._updated(kernel)
             if not phases or reads & written or writes & (read | written):
                 phases.append([])
                 read, written = set(), set()
@@ -95,17 +116,61 @@ class Plan:
             written |= writes
         return phases
 
+    def _updated(self, kernel: Kernel) -> set[int]:
+        """The inputs that stand where an output of this kernel may stand."""
+        outputs = [b for b in kernel.buffers_written() if self.buffers[b].kind == "output"]
+        return {
+            source
+            for source in kernel.buffers_read()
+            if self.buffers[source].kind == "input"
+            and any(self._fit(source, b) and kernel.updates(source, b) for b in outputs)
+        }
+
+    def _fit(self, one: int, other: int) -> bool:
+        x, y = self.buffers[one], self.buffers[other]
+        return (x.dtype, x.size) == (y.dtype, y.size)
+
+    def in_place(self, source: int, target: int) -> bool:
+        """Whether an input and an output, by their buffers, may be the same memory."""
+        pair = source, target
+        if pair not in self._in_place:
+            self._in_place[pair] = self._can_be_one(source, target)
+        return self._in_place[pair]
+
+    def _can_be_one(self, source: int, target: int) -> bool:
+        writers = [i for i, kernel in enumerate(self.kernels) if target in kernel.buffers_written()]
+        if len(writers) != 1 or not self._fit(source, target):
+            return False
+        phase = next(i for i, phase in enumerate(self.phases) if writers[0] in phase)
+        late = {i for phase in self.phases[phase:] for i in phase} - set(writers)
+        if any(source in self.kernels[i].buffers_read() for i in late):
+            return False
+        return self.kernels[writers[0]].updates(source, target)
+
+    def view_of(self, value: Value) -> View | None:
+        """Where a value of the graph stands in memory, if it does."""
+        return self._views.get(value)
+
     def readers(self, buffer: int) -> list[Kernel]:
         """The kernels that read a buffer."""
         return [kernel for kernel in self.kernels if buffer in kernel.buffers_read()]
+
+    def split_reductions(self, group: Group) -> Group:
+        """Take a group's reductions out, into a group that reads what they reduce from memory."""
+        sums = Group(group.shape, error=self.error, reductions=group.reductions)
+        group.reductions = []
+        for reduction in sums.reductions:
+            value = reduction.source
+            sums.leaves[value] = group.leaves[value] if value in group.leaves else self._view(value)
+        return sums
+
+    # ---- buffers
 
     def need_not_repeat(self, kernel: Kernel) -> None:
         """Let a kernel rest after the first step of a call as long as what it reads stays the same;
         what it writes is kept.
         """
         self.once[kernel] = self._new("flag", INT64, (1,)).buffer
-
-    # ---- buffers
 
     def _new(self, kind: Any, dtype: np.dtype[Any], shape: views.Shape, array: Any = None) -> View:
         size = int(np.prod(shape, dtype=np.int64))
@@ -175,6 +240,14 @@ class Plan:
 
     def _elementwise(self, node: Node[Value]) -> None:
         value = node.outputs[0]
+        if node.primitive.name in _FOLDED and all(x in self._numbers for x in node.inputs):
+            inputs = [np.asarray(self._numbers[x], x.dtype) for x in node.inputs]
+            with np.errstate(all="ignore"):
+                result = np.asarray(_FOLDED[node.primitive.name](*inputs), value.dtype)
+            self._numbers[value] = result.item()
+            place = self._new("constant", value.dtype, (), result)
+            self._views[value] = views.broadcast(place, value.shape)
+            return
         position, group = self._group_for(value.shape, node.inputs)
         for x in node.inputs:
             self._bring(group, x)
@@ -185,6 +258,8 @@ class Plan:
         """The group that a node joins: the one that computes most of its inputs, else the latest
         possible.
         """
+        # Work on a product stays by itself: it can become that product's epilogue.
+        products = any(x.shape == shape and self._is_product(x) for x in inputs)
         best: tuple[int, int, Group] | None = None
         for position in range(len(self.kernels) - 1, -1, -1):
             group = self.kernels[position]
@@ -192,13 +267,20 @@ class Plan:
             if any(self._ready(x) > position for x in outside):
                 break
             if isinstance(group, Group) and group.shape == shape:
-                inside = sum(self._is_in(x, group) for x in inputs)
-                if best is None or inside > best[0]:
+                inside = 2 * sum(self._is_in(x, group) for x in inputs)
+                inside += sum(x in group.leaves for x in inputs)
+                if (inside or not products) and (best is None or inside > best[0]):
                     best = (inside, position, group)
         if best is not None:
             return best[1], best[2]
         fresh = Group(shape, error=self.error)
         return self._append(fresh), fresh
+
+    def _is_product(self, value: Value) -> bool:
+        if value in self._home or value in self._numbers:
+            return False
+        position = self._written_by.get(self._views[value].buffer, -1)
+        return position >= 0 and isinstance(self.kernels[position], Matmul)
 
     def _is_in(self, value: Value, group: Kernel) -> bool:
         return value in self._home and self._home[value][1] is group
