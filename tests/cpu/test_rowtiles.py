@@ -12,7 +12,8 @@ from chainrule.backends import BACKENDS, Repetition, cpu
 from chainrule.backends.cpu.llvm import runnable_variants
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.rowtiles import fusion
-from chainrule.backends.cpu.rowtiles.tiles import FeatureMajor, RowTiles
+from chainrule.backends.cpu.rowtiles.lines import FeatureMajor
+from chainrule.backends.cpu.rowtiles.tiles import RowTiles
 from chainrule.backends.cpu.target import TARGETS, host_target
 from chainrule.graph import Graph
 
@@ -94,7 +95,7 @@ def assert_agrees(graph, inputs, dtype, executable=None):
 @given(st.data())
 @settings(deadline=None, max_examples=60)
 def test_random_nets_agree_with_the_reference(data):
-    rows = data.draw(st.integers(65, 700))
+    rows = data.draw(st.integers(200, 700))
     hidden = data.draw(st.lists(st.integers(1, 20), max_size=3))
     widths = [data.draw(st.integers(1, 12)), *hidden, data.draw(st.integers(1, 17))]
     activations = [data.draw(st.sampled_from(sorted(ACTIVATIONS))) for _ in hidden]

@@ -20,7 +20,8 @@ from chainrule.backends.cpu.movement import Movement
 from chainrule.backends.cpu.plan import Kernel, Plan
 from chainrule.backends.cpu.program import TimedProgram
 from chainrule.backends.cpu.row_code import RowGroup
-from chainrule.backends.cpu.rowtiles.tiles import FeatureMajor, RowSums, RowTiles
+from chainrule.backends.cpu.rowtiles.lines import FeatureMajor
+from chainrule.backends.cpu.rowtiles.tiles import RowSums, RowTiles
 from chainrule.graph.graph import Node, Value
 
 _SECONDS, _MOST_STEPS = 0.05, 1000

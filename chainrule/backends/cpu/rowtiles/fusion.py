@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 from chainrule.backends.cpu.matmul import Matmul
 from chainrule.backends.cpu.rowtiles.layout import Layout, Sums
+from chainrule.backends.cpu.rowtiles.lines import FeatureMajor
 from chainrule.backends.cpu.rowtiles.rows import MOST_FEATURES, RowGradient, RowGroup
 from chainrule.backends.cpu.rowtiles.selection import Selection
 from chainrule.backends.cpu.rowtiles.stages import stages_of
-from chainrule.backends.cpu.rowtiles.tiles import FeatureMajor, RowSums, RowTiles
+from chainrule.backends.cpu.rowtiles.tiles import RowSums, RowTiles
 
 if TYPE_CHECKING:
     from chainrule.backends.cpu.plan import Kernel, Plan
 
-# Beyond this, products fill their vectors by themselves.
-MOST_WORK = 4096
-MOST_SUMS = 2048
+# Beyond this products alone are as fast: a sum over rows costs a vector in cache for each tile, and
+# in the end its lanes are added up.
+MOST_SUMS, MOST_SUMS_A_ROW = 2048, 6
 WORK_OF_A_PIECE = 1 << 18
 MOST_PIECES = 8
 
@@ -33,17 +34,16 @@ def _fused(plan: Plan, kernels: list[Kernel]) -> list[Kernel]:
             break
         for late in (False, True):
             selection = Selection(kernels, rows, late=late)
-            if _is_worthwhile(selection):
+            if _is_worthwhile(selection, rows):
                 together = _together(plan, selection, rows)
                 return [*selection.before, *together, *_fused(plan, selection.after)]
     return kernels
 
 
-def _is_worthwhile(selection: Selection) -> bool:
+def _is_worthwhile(selection: Selection, rows: int) -> bool:
     gradients = [k for k in selection.chosen if isinstance(k, RowGradient)]
     sums = sum(k.left.features * k.right.features for k in gradients)
-    work = sum(kernel.work for kernel in selection.chosen)
-    return bool(gradients) and sums <= MOST_SUMS and work <= MOST_WORK
+    return bool(gradients) and sums <= min(MOST_SUMS, MOST_SUMS_A_ROW * rows)
 
 
 def _together(plan: Plan, selection: Selection, rows: int) -> list[Kernel]:
@@ -69,7 +69,7 @@ def _together(plan: Plan, selection: Selection, rows: int) -> list[Kernel]:
     sums.place(target.vector_bytes // 4)
     before: list[Kernel] = []
     for source, planes in moves:
-        moving = FeatureMajor(source, planes, min(pieces, planes.shape[0]))
+        moving = FeatureMajor(source, planes, layout.tile, layout.tiles, pieces)
         before.append(moving)
         if plan.buffers[source.buffer].kind in ("input", "constant"):
             plan.need_not_repeat(moving)

@@ -89,6 +89,8 @@ class Layout:
         vectors = target.vector_bytes  # the rows of four
         self.tile = -(-even(rows, most) // vectors) * vectors
         self.tiles = -(-rows // self.tile)
+        # Lines a power of two apart would share few places of the cache.
+        self._gap = target.vector_bytes // 4
 
     def place(self, plan: Plan, pieces: int) -> list[tuple[View, View]]:
         """Make the memory; returns what must be brought onto lines before, and where."""
@@ -96,13 +98,15 @@ class Layout:
         for buffer, accesses in self._given.items():
             (low, high), first = _span(accesses), accesses[0]
             source = View(buffer, first.dtype, (high - low + 1, self.rows), (1, first.pitch), low)
-            shape = (high - low + 1, self.tile * self.tiles)
+            shape = (high - low + 1, self.tile * self.tiles + self._gap)
             planes = plan.temporary(first.dtype, shape)
             self.lines[buffer] = Lines(planes, low)
             moves.append((source, planes))
         for buffer, accesses in self._kept.items():
             low, high = _span(accesses)
-            view = plan.temporary(accesses[0].dtype, (pieces, high - low + 1, self.tile))
+            view = plan.temporary(
+                accesses[0].dtype, (pieces, high - low + 1, self.tile + self._gap)
+            )
             self.lines[buffer] = Lines(view, low)
         return moves
 

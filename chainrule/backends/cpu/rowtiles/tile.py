@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.backends.cpu.addressing import base
+from chainrule.backends.cpu.addressing import base, smaller
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.rowtiles.layout import Layout, Sums, SumsOfAKind
 from chainrule.backends.cpu.rowtiles.rows import Access
@@ -16,6 +16,19 @@ def scaled(f: Function, index: Index, size: int) -> Index:
     if isinstance(index, int):
         return index * size
     return index if size == 1 else f.binary("mul", index, constant(size, "i64"))
+
+
+def kernel_function(name: str) -> Function:
+    """A kernel's function ``(buffers, piece)``, empty."""
+    return Function(name, [("ptr", "buffers"), ("i64", "piece")])
+
+
+def own_range(f: Function, length: int, parts: int) -> tuple[Register, Register]:
+    """This piece's part of 0 .. length."""
+    share, bound = constant(-(-length // parts), "i64"), constant(length, "i64")
+    begin = f.binary("mul", f.arguments[1], share)
+    end = smaller(f, f.binary("add", begin, share), bound)
+    return smaller(f, begin, bound), end
 
 
 def plus(f: Function, index: Index, number: int) -> Index:

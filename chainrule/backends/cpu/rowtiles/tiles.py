@@ -1,4 +1,4 @@
-"""The kernels: rows brought onto lines, the pass over tiles of rows, and the sums at the end."""
+"""The kernels: the pass over tiles of rows, and the sums at its end."""
 
 from __future__ import annotations
 
@@ -15,73 +15,9 @@ from chainrule.backends.cpu.rowtiles.layout import Layout, Sums, SumsOfAKind
 from chainrule.backends.cpu.rowtiles.passes import StageEmitter
 from chainrule.backends.cpu.rowtiles.rows import Access, RowGradient
 from chainrule.backends.cpu.rowtiles.stages import Stage
-from chainrule.backends.cpu.rowtiles.tile import Tile, scaled
+from chainrule.backends.cpu.rowtiles.tile import Tile, kernel_function, own_range, scaled
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import View
-
-
-def _kernel(name: str) -> Function:
-    return Function(name, [("ptr", "buffers"), ("i64", "piece")])
-
-
-def _range(f: Function, length: int, parts: int) -> tuple[Register, Register]:
-    """This piece's part of 0 .. length."""
-    share, bound = constant(-(-length // parts), "i64"), constant(length, "i64")
-    begin = f.binary("mul", f.arguments[1], share)
-    end = smaller(f, f.binary("add", begin, share), bound)
-    return smaller(f, begin, bound), end
-
-
-@dataclass(eq=False)
-class FeatureMajor:
-    """Rows copied so that each feature's values stand side by side; what lies past them is 0."""
-
-    source: View
-    target: View
-    count: int
-
-    primitive = "rows to lines"
-
-    def pieces(self, target: Target) -> int:
-        """How many ranges of features."""
-        return self.count
-
-    def buffers_read(self) -> set[int]:
-        """The rows."""
-        return {self.source.buffer}
-
-    def buffers_written(self) -> set[int]:
-        """The lines."""
-        return {self.target.buffer}
-
-    def updates(self, source: int, target: int) -> bool:
-        """Nothing is updated in place."""
-        return False
-
-    def emit(self, name: str, target: Target) -> Function:
-        """The kernel's function ``(buffers, piece)``."""
-        f = _kernel(name)
-        features, rows = self.source.shape
-        size, scalar = self.target.dtype.itemsize, SCALARS[self.target.dtype.name]
-        pitch, lanes = self.source.strides[1] * size, target.vector_bytes // 4
-        source, lines = base(f, self.source), base(f, self.target)
-        length = self.target.shape[1] * size
-        whole = rows // lanes * lanes if pitch == size else 0
-        with f.loop(*_range(f, features, self.pieces(target))) as feature:
-            column = f.at(source, scaled(f, feature.index, size))
-            line = f.at(lines, scaled(f, feature.index, length))
-            if whole:
-                with f.loop(0, whole, lanes) as row:
-                    at = scaled(f, row.index, size)
-                    f.store(f.load(f.at(column, at), scalar, lanes), f.at(line, at))
-            if whole < rows:
-                with f.loop(whole, rows) as row:
-                    x = f.load(f.at(column, scaled(f, row.index, pitch)), scalar)
-                    f.store(x, f.at(line, scaled(f, row.index, size)))
-            if rows < self.target.shape[1]:
-                with f.loop(rows, self.target.shape[1]) as row:
-                    f.store(constant(0, scalar), f.at(line, scaled(f, row.index, size)))
-        return f
 
 
 @dataclass(eq=False)
@@ -126,11 +62,11 @@ class RowTiles:
 
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
-        f, layout = _kernel(name), self.layout
+        f, layout = kernel_function(name), self.layout
         lanes = target.vector_bytes // 4
         for kind in self.sums.kinds.values():
             self._clear(f, kind, lanes)
-        with f.loop(*_range(f, layout.tiles, self.count)) as loop:
+        with f.loop(*own_range(f, layout.tiles, self.count)) as loop:
             tile = Tile(f, layout, self.sums, loop.index, lanes)
             for stage in self.stages:
                 StageEmitter(tile, stage).emit()
@@ -221,7 +157,7 @@ class RowSums:
 
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
-        f, lanes = _kernel(name), target.vector_bytes // 4
+        f, lanes = kernel_function(name), target.vector_bytes // 4
         for kind in self.sums.kinds.values():
             self._lanes(f, kind, lanes)
             for start, part in kind.parts:
