@@ -253,3 +253,18 @@ def test_means_over_rows_that_rows_need_again():
         return value, *gradients
 
     assert_agrees(traced(step, inputs), inputs, "float64")
+
+
+def test_lines_that_are_kept_share_no_memory():
+    """Much memory is used after the tiles: none of it may be that of the inputs' lines."""
+
+    def step(x, y, *parameters):
+        value, *moved = net_step(("tanh",), "squared")(x, y, *parameters)
+        large = cr.tensor(np.ones((64, 64))) * value
+        return value, *moved, (large @ large @ large @ large).sum()
+
+    inputs = net_inputs(300, (4, 5, 2), "float64")
+    graph = traced(step, inputs)
+    assert Plan(graph, host_target()).once
+    carried = tuple((2 + i, 1 + i) for i in range(len(inputs) - 2))
+    assert_repeats(graph, inputs, Repetition(4, (), carried))
