@@ -53,6 +53,11 @@ class Program:
         self._variables = trace.variables
         self._assigned = trace.assigned
         self._returns = len(values)
+        first = sum(isinstance(x, Tensor) for x in arguments)
+        places = {id(v): i for i, v in enumerate(self._variables, first)}
+        self._carried = tuple(
+            (places.get(id(v), -1), i) for i, v in enumerate(self._assigned, self._returns)
+        )
         graph = trace.builder.finish([*values, *trace.outputs()])
         self.compiled = compiled(graph, BACKENDS[config.backend])
         self.executable = self.compiled.executable
@@ -67,14 +72,11 @@ class Program:
 
     def repeat(self, arrays: list[NDArray[Any]], steps: int, scanned: tuple[int, ...]) -> Any:
         """Run many steps in one call of the back end; variables carry their values along."""
-        places = {id(variable): i for i, variable in enumerate(self._variables)}
-        carried = tuple(
-            (len(arrays) + places[id(v)] if id(v) in places else -1, i)
-            for i, v in enumerate(self._assigned, self._returns)
-        )
-        repetition = Repetition(steps, scanned, carried)
-        results = self.executable.repeat([*arrays, *self._state()], repetition)
-        return self._returned([Tensor(np.array(x)) for x in results])
+        repetition = Repetition(steps, scanned, self._carried)
+        results = self.executable.repeat(arrays + self._state(), repetition)
+        for i in self._copied:
+            results[i] = results[i].copy()
+        return self._returned([Tensor(x) for x in results])
 
     def _state(self) -> list[NDArray[Any]]:
         arrays: list[Any] = [variable._tensor._payload for variable in self._variables]
@@ -141,23 +143,29 @@ class Jitted:
             # Part of a larger trace, or recorded for its gradient: nothing compiled is ever
             # differentiated.
             return self._function(*arguments, **keywords)
-        plain = None if keywords else _plain(arguments)
-        if plain is not None:
-            key, arrays = plain
-            program = self._quick.get(key)
-            if program is None:
-                program, converted = self._program(arguments, keywords)
-                if all(x.dtype == y.dtype for x, y in zip(arrays, converted, strict=True)):
-                    self._quick[key] = program
-                arrays = converted
-        else:
-            program, arrays = self._program(arguments, keywords)
+        program, arrays = self._program(arguments, keywords)
         return program.run(arrays)
 
     def _program(
         self, arguments: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple[Program, list[NDArray[Any]]]:
-        """The program for these arguments, traced when they are the first of their kind."""
+        """The program for these arguments, and their arrays."""
+        plain = None if keywords else _plain(arguments)
+        if plain is None:
+            return self._program_of_any(arguments, keywords)
+        key, arrays = plain
+        program = self._quick.get(key)
+        if program is None:
+            program, converted = self._program_of_any(arguments, keywords)
+            if all(x.dtype == y.dtype for x, y in zip(arrays, converted, strict=True)):
+                self._quick[key] = program
+            arrays = converted
+        return program, arrays
+
+    def _program_of_any(
+        self, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[Program, list[NDArray[Any]]]:
+        """The same for every kind of arguments; traced when they are the first of their kind."""
         leaves, structure = tree.flatten(arguments)
         leaves = [x if _is_static(x) else as_tensor(x)._read() for x in leaves]
         key = _signature(leaves, structure, keywords)
