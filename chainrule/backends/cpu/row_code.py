@@ -15,8 +15,8 @@ from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import Shape, View, contiguous_strides, merge_axes
 from chainrule.graph.graph import Node, Value
 
-# A sum is added up in as many parts side by side where little else is done: a sum alone waits for
-# each addition.
+# A sum along a row is added up in as many parts side by side where little else is done: a sum alone
+# waits for each addition. Of sums down the columns as many rows are added at once.
 _SIDE_BY_SIDE = 4
 _LITTLE = 6
 
@@ -178,15 +178,14 @@ class _Emitter:
     # ---- a block of rows
 
     def _block(self, first: Register, count: Register) -> None:
-        f, work = self.f, self.kernel.work
+        work = self.kernel.work
         self._move(work.copies, first, count, read=True)
         for phase in work.phases:
             self._numbers(phase.numbers)
             for reduction in phase.down:
                 self._add_rows(reduction, count)
             if phase.along.stores or phase.along.reductions:
-                with f.loop(0, count) as loop:
-                    self._row(phase, first, loop.index)
+                self._along(phase, first, count)
         self._move(work.stores, first, count, read=False)
 
     def _move(
@@ -239,13 +238,35 @@ class _Emitter:
         at = self.totals[id(reduction)]
         f.store(combine(f, reduction, f.load(at, scalar, rows), x), at)
 
-    # ---- one row
+    # ---- rows
 
-    def _row(self, phase: Phase, first: Register, row: Register) -> None:
+    def _along(self, phase: Phase, first: Register, count: Register) -> None:
+        """One pass along each row; several rows at once where little but sums down is done."""
         f, group = self.f, phase.along
-        indices = self._indices(f.binary("add", first, row))
+        begin: Register | int = 0
+        body = Body(f, group, self._views(phase))
+        if not phase.sums and group.reductions and len(body.needed) <= _LITTLE:
+            begin = f.binary("and", count, constant(-_SIDE_BY_SIDE, "i64"))
+            with f.loop(0, begin, _SIDE_BY_SIDE) as loop:
+                rows = [
+                    f.binary("add", loop.index, constant(i, "i64")) for i in range(_SIDE_BY_SIDE)
+                ]
+                self._pass(phase, body, [self._pointers(phase, first, row) for row in rows])
+        with f.loop(begin, count) as loop:
+            totals = self._pass(phase, body, [self._pointers(phase, first, loop.index)])
+            for reduction, value, total in zip(group.reductions, phase.sums, totals, strict=False):
+                at = self._at(self.slots[value], loop.index, value.dtype.itemsize)
+                f.store(combine_lanes(f, reduction, total), at)
+
+    def _views(self, phase: Phase) -> list[View]:
+        group = phase.along
         views = [*group.leaves.values(), *group.stores.values()]
-        pointers = []
+        return views + [reduction.target for reduction in group.reductions]
+
+    def _pointers(self, phase: Phase, first: Register, row: Register) -> list[Register]:
+        """Where a row's leaves, stores and sums stand."""
+        group, pointers = phase.along, []
+        indices = self._indices(self.f.binary("add", first, row))
         for value, view in [*group.leaves.items(), *group.stores.items()]:
             if view.buffer >= 0:
                 pointers.append(self._row_of(view, indices))
@@ -254,25 +275,23 @@ class _Emitter:
                 pointers.append(self._at(self.kept[value], row, size))
             else:
                 pointers.append(self._at(self.slots[value], row, view.dtype.itemsize))
-        strides = [view.strides[len(self.kernel.rows) :] for view in views]
-        strides += [(0,) * len(self.kernel.columns)] * len(phase.sums)
         pointers += [self.slots[value] for value in phase.sums]
-        for reduction in group.reductions[len(phase.sums) :]:
-            strides.append(contiguous_strides(self.kernel.columns))
-            pointers.append(self.down[id(reduction)])
-        views += [r.target for r in group.reductions]
-        shape, strides = merge_axes(self.kernel.columns, strides)
-        body = Body(f, group, views)
-        line = _Line(body, views, strides, len(phase.sums), self.target)
+        return pointers + [self.down[id(r)] for r in group.reductions[len(phase.sums) :]]
+
+    def _pass(self, phase: Phase, body: Body, rows: list[list[Register]]) -> list[Register]:
+        """A pass along rows; gives the sums along the row, in vectors."""
+        columns, views, sums = self.kernel.columns, self._views(phase), len(phase.sums)
+        down = len(phase.along.reductions) - sums
+        strides = [view.strides[len(self.kernel.rows) :] for view in views[: -sums - down or None]]
+        strides += [(0,) * len(columns)] * sums + [contiguous_strides(columns)] * down
+        shape, strides = merge_axes(columns, strides)
+        line = _Line(body, views, strides, sums, len(rows), self.target)
         totals = [body.neutral(i, line.lanes) for i in line.sums]
-        totals = line.emit(shape, pointers, totals)
-        for reduction, value, total in zip(group.reductions, phase.sums, totals, strict=False):
-            at = self._at(self.slots[value], row, value.dtype.itemsize)
-            f.store(combine_lanes(f, reduction, total), at)
+        return line.emit(shape, [pointer for row in rows for pointer in row], totals)
 
 
 class _Line:
-    """Passes along one row: what is summed stays in vectors.
+    """Passes along one row, or some at once: what is summed stays in vectors.
 
     Args:
         f: the function.
@@ -280,17 +299,25 @@ class _Line:
         views: of leaves, stores and reductions.
         strides: of each view along the axes of the row.
         sums: how many of the reductions run along the row.
+        rows: how many rows; only if there are no sums along them it may be more than one.
         target: lanes and masks.
     """
 
     def __init__(
-        self, body: Body, views: Sequence[View], strides: Sequence[Shape], sums: int, target: Target
+        self,
+        body: Body,
+        views: Sequence[View],
+        strides: Sequence[Shape],
+        sums: int,
+        rows: int,
+        target: Target,
     ) -> None:
         self.f = body.f
         self.body = body
-        self.sizes = [view.dtype.itemsize for view in views]
-        self.strides = strides
-        self.steps = [s[-1] for s in strides]
+        self.rows = rows
+        self.sizes = [view.dtype.itemsize for view in views] * rows
+        self.strides = list(strides) * rows
+        self.steps = [s[-1] for s in self.strides]
         self.sums = range(sums)
         self.lanes = target.vector_bytes // 4
         self.masks = target.has_masks
@@ -330,7 +357,7 @@ class _Line:
         if rest:
             moved = self._moved(pointers, -1, constant(whole * self.lanes, "i64"))
             lanes = self.lanes if self.masks else rest
-            made = self.body.emit(moved, self.steps, lanes, rest)
+            made = self._some_lanes(moved, lanes, rest)
             parts = [
                 only_first(self.f, self.body.group.reductions[i], made[i], self.lanes, rest)
                 for i in self.sums
@@ -352,13 +379,31 @@ class _Line:
                     self.f.at(pointer, i * self.lanes * s * size)
                     for pointer, s, size in zip(moved, self.steps, self.sizes, strict=True)
                 ]
-                made = self.body.emit(shifted, self.steps, self.lanes, self.lanes)
+                made = self._some_lanes(shifted, self.lanes, self.lanes)
                 totals = loop.values[i * count : (i + 1) * count]
                 loop.next += self._combined(totals, [made[n] for n in self.sums])
         parts = [loop.results[i * count : (i + 1) * count] for i in range(together)]
         while len(parts) > 1:
             parts = [self._combined(*parts[i : i + 2]) for i in range(0, len(parts), 2)]
         return parts[0]
+
+    def _some_lanes(self, pointers: list[Register], lanes: int, count: int) -> dict[int, Register]:
+        """What is done to some lanes of each row."""
+        if self.rows == 1:
+            return self.body.emit(pointers, self.steps, lanes, count)
+        # Sums down the columns are read and written once for all rows.
+        reductions, each = self.body.group.reductions, len(pointers) // self.rows
+        places = pointers[each - len(reductions) : each]
+        made = {}
+        for i, (reduction, place) in enumerate(zip(reductions, places, strict=True)):
+            scalar = SCALARS[reduction.target.dtype.name]
+            made[i] = self.f.load_part(place, scalar, lanes, count)
+        for first in range(0, len(pointers), each):
+            row, totals = pointers[first : first + each], [made[i] for i in range(len(reductions))]
+            made = self.body.emit(row, self.steps[:each], lanes, count, totals)
+        for i, place in enumerate(places):
+            self.f.store_part(made[i], place, count)
+        return made
 
     def _combined(self, x: Sequence[Register], y: Sequence[Register]) -> list[Register]:
         return [self.body.combine(i, x[i], y[i]) for i in self.sums]
