@@ -25,8 +25,8 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 def _flatten(tree: Any, leaves: list[Any]) -> Structure:
     if isinstance(tree, dict):
         return ("dict", tuple(tree), tuple(_flatten(tree[key], leaves) for key in tree))
-    if isinstance(tree, list | tuple):
-        parts = tuple(_flatten(part, leaves) for part in tree)
+    if isinstance(tree, (list, tuple)):
+        parts = tuple([_flatten(part, leaves) for part in tree])
         if isinstance(tree, list):
             return ("list", parts)
         return ("named", type(tree), parts) if hasattr(tree, "_fields") else ("tuple", parts)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from chainrule.nn.layer import Layer
 
 
-# Most attributes are settings; the variables of a model are listed in every step of a loop written
-# by hand, so they are passed over quickly.
-_SETTINGS = frozenset({NoneType, bool, int, float, str})
 _CONTAINERS = (list, tuple, dict)
+# Classes of which no attribute is anything here or holds it. Most attributes are such settings, and
+# the variables of a model are listed in every step of a loop written by hand.
+_settings: set[type] = {NoneType, bool, int, float, str}
 
 
 class Place(NamedTuple):
@@ -42,12 +42,16 @@ def held(
     """
     found: list[tuple[str, Any]] = []
     for name, value in vars(owner).items():
-        if type(value) in _SETTINGS:
+        kind = type(value)
+        if kind in _settings:
             continue
         if isinstance(value, kinds):
             found.append((name, value))
-        elif isinstance(value, _CONTAINERS) and name not in skip:
-            _look_into(value, name, kinds, found)
+        elif isinstance(value, _CONTAINERS):
+            if name not in skip:
+                _look_into(value, name, kinds, found)
+        elif not (issubclass(kind, (Variable, Generator)) or hasattr(kind, "named_layers")):
+            _settings.add(kind)
     return found
 
 

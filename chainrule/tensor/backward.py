@@ -80,36 +80,35 @@ class _Record(NamedTuple):
         sources: Sequence[Tensor],
     ) -> _Record | None:
         """None where the structure does not say everything: a rule of the user's, a trace."""
-        places: dict[int, int] = {}
-        arrays: list[Any] = []
-        key: list[object] = []
-
-        def place(x: Tensor) -> int:
-            number = places.get(id(x))
-            if number is None:
-                number = places[id(x)] = len(arrays)
-                arrays.append(x._payload)
-                key.extend((x.shape, x.dtype))
-            key.append(number)
-            return number
-
+        tensors: list[Tensor] = []
+        operations: list[object] = []
         for node in nodes:
             if node.pullback is not None:
                 return None
             primitive = node.primitive
-            key += (primitive, DERIVATIVES.get(primitive.name), len(node.inputs))
+            operations += (primitive, DERIVATIVES.get(primitive.name), len(node.inputs))
             if node.attributes:
-                key.append(tuple(node.attributes.items()))
-            for x in node.inputs:
-                place(x)
-            for x in node.outputs:
-                places[id(x)] = len(arrays)
-                arrays.append(x._payload)
-        ends = [[place(x) for x in group] for group in (targets, seeds, sources)]
-        key += map(len, ends)
+                operations.append(tuple(node.attributes.items()))
+            tensors += node.inputs
+            tensors += node.outputs
+        tensors += targets
+        tensors += seeds
+        tensors += sources
+        distinct = {id(x): x for x in tensors}
+        arrays = [x._payload for x in distinct.values()]
         if Value in map(type, arrays):
             return None
-        return cls(tuple(key), arrays, places, *ends)
+        places = dict(zip(distinct, range(len(distinct)), strict=True))
+        key = (
+            tuple(operations),
+            tuple([places[id(x)] for x in tensors]),
+            tuple([x.shape for x in distinct.values()]),
+            tuple([x.dtype for x in distinct.values()]),
+            len(targets),
+            len(sources),
+        )
+        ends = [[places[id(x)] for x in group] for group in (targets, seeds, sources)]
+        return cls(key, arrays, places, *ends)
 
 
 class _Program:

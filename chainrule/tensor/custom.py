@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.graph.graph import Node
 from chainrule.graph.primitives import Primitive
 from chainrule.tensor.state import STATE
 from chainrule.tensor.tensor import Tensor, as_tensor
@@ -30,9 +29,7 @@ def attach_gradient(value: Tensor, inputs: tuple[Tensor, ...], pullback: Pullbac
     tensors = tuple(x._read() for x in inputs)
     result = Tensor(value._payload)
     for tape in STATE.tapes:
-        if tape.follows(tensors):
-            node = Node(_CUSTOM, tensors, {}, (result,), STATE.scope, pullback)
-            tape.record(node)
+        tape.record(_CUSTOM, tensors, {}, result, pullback)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,8 @@ from chainrule import tree
 from chainrule.errors import DTypeError, GradientError, ShapeError, StateError
 from chainrule.graph import operations as ops
 from chainrule.graph.graph import Node
+from chainrule.graph.operand import Attributes
+from chainrule.graph.primitives import Primitive
 from chainrule.tensor.backward import backward
 from chainrule.tensor.state import STATE
 from chainrule.tensor.tensor import Tensor, Variable, as_tensor
@@ -92,15 +95,23 @@ class GradientTape:
             self._known.add(id(current))
             self._reads.setdefault(id(variable), []).append(current)
 
-    def follows(self, tensors: tuple[Tensor, ...]) -> bool:
-        """Whether a gradient may have to flow back to one of these."""
-        return not self._known.isdisjoint(map(id, tensors))
-
-    def record(self, node: Node[Tensor]) -> None:
-        """Append a node whose inputs this tape follows."""
-        self._nodes.append(node)
-        for output in node.outputs:
-            self._known.add(id(output))
+    def record(
+        self,
+        primitive: Primitive,
+        inputs: tuple[Tensor, ...],
+        attributes: Attributes,
+        output: Tensor,
+        pullback: Callable[..., Sequence[Any]] | None = None,
+    ) -> None:
+        """Note an operation if a gradient may have to flow back to one of its inputs."""
+        known = self._known
+        for x in inputs:
+            if id(x) in known:
+                known.add(id(output))
+                self._nodes.append(
+                    Node(primitive, inputs, attributes, (output,), STATE.scope, pullback)
+                )
+                return
 
     def gradient(self, target: Any, sources: Any, output_gradients: Any = None) -> Any:
         """The gradients of ``target`` (summed over its elements) with respect to ``sources``.

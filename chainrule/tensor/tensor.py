@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from chainrule.backends.reference import KERNELS, QUIET
 from chainrule.dtypes import as_dtype, convert_array, scalar_dtype
 from chainrule.errors import ChainruleError, DTypeError, GraphError, ShapeError, StateError
-from chainrule.graph.graph import Node, Value, ValueType
+from chainrule.graph.graph import Value, ValueType
 from chainrule.graph.operand import Attributes, Operand, Scalar
 from chainrule.graph.primitives import Primitive
 from chainrule.tensor.operators import TensorOperators
@@ -281,11 +281,8 @@ def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) 
             raise _explained(error, primitive, tensors, attributes) from error
         output = Tensor(result if type(result) is np.ndarray else np.asarray(result))
     if state.tapes and primitive.differentiable and output.dtype.kind == "f":
-        node = None
         for tape in state.tapes:
-            if tape.follows(tensors):
-                node = node or Node(primitive, tensors, attributes, (output,), state.scope)
-                tape.record(node)
+            tape.record(primitive, tensors, attributes, output)
     return output
 
 
