@@ -37,7 +37,9 @@ class Executable(Protocol):
         """The graph's outputs for these inputs, which must have its input types."""
 
     def repeat(self, inputs: Sequence[NDArray[Any]], repetition: Repetition) -> list[NDArray[Any]]:
-        """Run many steps: carried outputs as the last step left them, others along a first axis."""
+        """Run many steps: carried outputs as the last step left them, others along a first axis,
+        all in memory of their own.
+        """
 
     def explain(self, measure: bool = False) -> str:
         """What runs, and why so; with ``measure`` it is run, on zeros, to say how long it takes."""
@@ -67,4 +69,5 @@ def repeat_one_by_one(
         for output, value in enumerate(outputs):
             if output not in last:
                 stacked[output][step] = value
-    return [outputs[i] if i in last else stacked[i] for i in range(len(graph.outputs))]
+    # An output may be an input, or part of one.
+    return [np.array(outputs[i]) if i in last else stacked[i] for i in range(len(graph.outputs))]

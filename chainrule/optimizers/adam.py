@@ -13,7 +13,7 @@ from chainrule.optimizers.arguments import (
     not_negative,
     positive,
 )
-from chainrule.optimizers.optimizer import Optimizer, Slots, Step
+from chainrule.optimizers.optimizer import Optimizer, Slots, Step, zeros_for
 from chainrule.optimizers.schedules import Schedule
 from chainrule.tensor import Tensor, Variable, functions
 
@@ -82,7 +82,7 @@ class Adam(Optimizer):
 
     def initial_slots(self, variable: Variable) -> dict[str, NDArray[Any]]:
         names = ("momentum", "velocity", "largest_velocity")
-        return {name: np.zeros(variable.shape) for name in names[: 3 if self.amsgrad else 2]}
+        return {name: zeros_for(variable) for name in names[: 3 if self.amsgrad else 2]}
 
     def update(self, gradient: Tensor, slots: Slots, step: Step) -> tuple[Tensor, Slots]:
         momentum, velocity = _moments(gradient, slots, self.beta_1, self.beta_2)
@@ -194,8 +194,8 @@ class Nadam(Optimizer):
 
     def initial_slots(self, variable: Variable) -> dict[str, NDArray[Any]]:
         return {
-            "momentum": np.zeros(variable.shape),
-            "velocity": np.zeros(variable.shape),
+            "momentum": zeros_for(variable),
+            "velocity": zeros_for(variable),
             "momentum_product": np.ones(()),
         }
 
@@ -259,7 +259,7 @@ class Adamax(Optimizer):
         self.epsilon = positive("Adamax", "epsilon", epsilon)
 
     def initial_slots(self, variable: Variable) -> dict[str, NDArray[Any]]:
-        return {name: np.zeros(variable.shape) for name in ("momentum", "largest")}
+        return {name: zeros_for(variable) for name in ("momentum", "largest")}
 
     def update(self, gradient: Tensor, slots: Slots, step: Step) -> tuple[Tensor, Slots]:
         momentum = slots["momentum"]

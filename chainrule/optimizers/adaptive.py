@@ -12,7 +12,7 @@ from chainrule.optimizers.arguments import (
     not_negative,
     positive,
 )
-from chainrule.optimizers.optimizer import Optimizer, Slots, Step
+from chainrule.optimizers.optimizer import Optimizer, Slots, Step, zeros_for
 from chainrule.optimizers.schedules import Schedule
 from chainrule.tensor import Tensor, Variable, functions
 
@@ -72,7 +72,7 @@ class RMSprop(Optimizer):
             names.append("average_gradient")
         if self.momentum:
             names.append("momentum")
-        return {name: np.zeros(variable.shape) for name in names}
+        return {name: zeros_for(variable) for name in names}
 
     def update(self, gradient: Tensor, slots: Slots, step: Step) -> tuple[Tensor, Slots]:
         kept = 1.0 - self.rho
@@ -184,7 +184,7 @@ class Adadelta(Optimizer):
         self.epsilon = positive("Adadelta", "epsilon", epsilon)
 
     def initial_slots(self, variable: Variable) -> dict[str, NDArray[Any]]:
-        return {name: np.zeros(variable.shape) for name in ("velocity", "average_change")}
+        return {name: zeros_for(variable) for name in ("velocity", "average_change")}
 
     def update(self, gradient: Tensor, slots: Slots, step: Step) -> tuple[Tensor, Slots]:
         kept = 1.0 - self.rho

@@ -2,12 +2,11 @@
 
 from typing import Any, Unpack
 
-import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import ArgumentError
 from chainrule.optimizers.arguments import Options, accepts_aliases, fraction
-from chainrule.optimizers.optimizer import Optimizer, Slots, Step
+from chainrule.optimizers.optimizer import Optimizer, Slots, Step, zeros_for
 from chainrule.optimizers.schedules import Schedule
 from chainrule.tensor import Tensor, Variable, functions
 
@@ -57,7 +56,7 @@ class SGD(Optimizer):
             raise ArgumentError("SGD", "nesterov needs momentum", fix="pass momentum=0.9 or so")
 
     def initial_slots(self, variable: Variable) -> dict[str, NDArray[Any]]:
-        return {"momentum": np.zeros(variable.shape)} if self.momentum else {}
+        return {"momentum": zeros_for(variable)} if self.momentum else {}
 
     def update(self, gradient: Tensor, slots: Slots, step: Step) -> tuple[Tensor, Slots]:
         if not self.momentum:
@@ -107,7 +106,7 @@ class Lion(Optimizer):
         self.beta_2 = fraction("Lion", "beta_2", beta_2)
 
     def initial_slots(self, variable: Variable) -> dict[str, NDArray[Any]]:
-        return {"momentum": np.zeros(variable.shape)}
+        return {"momentum": zeros_for(variable)}
 
     def update(self, gradient: Tensor, slots: Slots, step: Step) -> tuple[Tensor, Slots]:
         moment = slots["momentum"]

@@ -52,6 +52,11 @@ class Step:
     count: Tensor
 
 
+def zeros_for(variable: Variable) -> NDArray[Any]:
+    """Zeros in a variable's shape, which take no memory before the first update."""
+    return np.broadcast_to(np.zeros((), variable.dtype), variable.shape)
+
+
 class Optimizer:
     """Base class: turns gradients into changes of variables.
 
@@ -278,17 +283,19 @@ class Optimizer:
             for slot, value in self._first_values(variable, late).items():
                 path = _unused(f"{self.name}/{slot}/{variable.path}", paths)
                 paths.add(path)
-                slots[slot] = self._variable(Tensor(value.astype(variable.dtype)), path)
+                fixed = value.dtype == variable.dtype and not value.flags.writeable
+                own = value if fixed else value.astype(variable.dtype)
+                slots[slot] = self._variable(Tensor(own), path)
             self._variables.append(variable)
             self._slots[id(variable)] = slots
 
     def _first_values(self, variable: Variable, late: bool) -> dict[str, NDArray[Any]]:
         values = self.initial_slots(variable)
         if self.accumulate_steps > 1:
-            values["accumulated"] = np.zeros(variable.shape)
+            values["accumulated"] = zeros_for(variable)
         if self.ema_decay is not None:
             # The first update of all copies every weight; what is added later starts as it is.
-            values["average"] = variable.numpy() if late else np.zeros(variable.shape)
+            values["average"] = variable.numpy() if late else zeros_for(variable)
         return values
 
     # The update ---------------------------------------------------------------------------------

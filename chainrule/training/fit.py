@@ -1,8 +1,9 @@
 """What `Model.fit`, `evaluate` and `predict` do: read, check, build, split, hand to the loop."""
 
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -155,17 +156,19 @@ def prepare(model: "Model", options: Options) -> Setup:
     for metric in found:
         metric.adapt_to(loss)
     step: TrainingStep
+    # The model holds its steps. Did they hold it, its memory would wait for the garbage collector.
+    shown = cast("Model", weakref.proxy(model))
     if isinstance(optimizer, LBFGS):
-        step = FullBatchStep(model, loss, optimizer, found)
+        step = FullBatchStep(shown, loss, optimizer, found)
     else:
-        step = TrainingStep(model, loss, optimizer, found)
+        step = TrainingStep(shown, loss, optimizer, found)
     continued = previous is not None and previous.optimizer is optimizer
     if int(optimizer.iterations) == 0 or continued:  # else it may belong to another model
         optimizer.build(model.trainable_variables)
     # A name makes a new optimizer each time; an object goes on with its state.
     reusable = given if isinstance(options.optimizer, Optimizer) else ()
     setup = Setup(
-        loss, found, spellings, optimizer, step, EvaluationStep(model, loss, found), reusable
+        loss, found, spellings, optimizer, step, EvaluationStep(shown, loss, found), reusable
     )
     model._setup = setup
     return setup

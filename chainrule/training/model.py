@@ -1,5 +1,6 @@
 """Model: a layer that trains itself."""
 
+import weakref
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any, Self, Unpack
@@ -262,7 +263,8 @@ class Model(Layer):
     def compiled_call(self) -> Jitted:
         """The forward pass without training, as one compiled function."""
         if self._compiled is None:
-            self._compiled = jit(lambda inputs: self(inputs, training=False))
+            model = weakref.proxy(self)  # which holds what is compiled
+            self._compiled = jit(lambda inputs: model(inputs, training=False))
         return self._compiled
 
     def forget_compiled(self) -> None:

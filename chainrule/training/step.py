@@ -5,6 +5,7 @@ A training step is forward pass, loss with penalties, backward pass, optimizer u
 end sees all of it as one graph.
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,22 @@ def batch_loss(
     for penalty in model.losses:
         total = total + penalty
     return total
+
+
+def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that does not hold its object: what the object holds goes with the object, at once.
+
+    A step holds the variables and the optimizer's slots, which may be large.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        bound = reference()
+        assert bound is not None  # the caller holds the object
+        return bound(*arguments, **keywords)
+
+    call.__name__ = method.__name__
+    return call
 
 
 class _Step:
@@ -81,8 +98,8 @@ class TrainingStep(_Step):
                 fix="set trainable=True on a layer, or call the model once, which builds it",
             )
         self.untrained: list[str] = []
-        self._compiled = jit(self._run)
-        self._compiled_rows = jit(self._run_rows)
+        self._compiled = jit(_weakly(self._run))
+        self._compiled_rows = jit(_weakly(self._run_rows))
 
     # Whether batches must be given one at a time.
     one_by_one = False
@@ -174,7 +191,7 @@ class FullBatchStep(TrainingStep):
     ) -> None:
         super().__init__(model, loss, optimizer, metrics)
         self._minimizer = optimizer
-        self._evaluate = jit(self._value_and_gradients)
+        self._evaluate = jit(_weakly(self._value_and_gradients))
         self._after = EvaluationStep(model, loss, metrics)
         self._data: tuple[Any, ...] = ()
         self._function: Callable[[], tuple[float, list[NDArray[Any]]]] | None = None
@@ -229,7 +246,7 @@ class EvaluationStep(_Step):
 
     def __init__(self, model: Layer, loss: Loss, metrics: Sequence[Metric] = ()) -> None:
         super().__init__(model, loss, metrics)
-        self._compiled = jit(self._run_leaves)
+        self._compiled = jit(_weakly(self._run_leaves))
 
     def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Measure one batch and return its loss."""
