@@ -396,8 +396,13 @@ class _Net(NamedTuple):
     extra: list[Value]
 
 
+TALL, NARROW = (65, 128, 200, 333), (4, 1, 2, 3, 8, 10, 17, 33)
+
+
 def _forward(m: Maker) -> _Net:
-    n, width = m.size(), m.size()
+    tall = m.one_of((False, True))  # many rows of few numbers
+    n = m.one_of(TALL) if tall else m.size()
+    width = m.one_of(NARROW) if tall else m.size()
     parameters: list[Value] = []
     extra: list[Value] = []
     if m.one_of((False, False, False, True)):
@@ -409,7 +414,7 @@ def _forward(m: Maker) -> _Net:
     smooth = ["tanh", "sigmoid", "erf", "softplus", "none"]
     activations = [*smooth, "relu"] if m.dtype.itemsize == 8 else smooth
     for _ in range(m.one_of((1, 2, 3))):
-        before, width = x, m.size()
+        before, width = x, m.one_of(NARROW) if tall else m.size()
         weights, bias = m.input(x.shape[1], width), m.input(width)
         parameters += [weights, bias]
         x = ops.matmul(x, weights) * (1.0 / x.shape[1]) + bias

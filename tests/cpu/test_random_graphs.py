@@ -25,6 +25,7 @@ COUNT = int(os.environ.get("CHAINRULE_FUZZ_COUNT", "1000"))
 # The largest error of an output, as a share of its largest number (at least 0.01).
 TOLERANCES = {"float32": 2e-4, "float64": 1e-11}
 SEEN: Counter[str] = Counter()
+KERNELS: Counter[str] = Counter()
 
 
 def built(graph, variant, small_pieces):
@@ -63,6 +64,7 @@ def check(case, seed, dtype, variant, small_pieces):
     graph = case.graph
     expected = BACKENDS["reference"](widened(graph)).run(wide)
     compiled = built(graph, variant, small_pieces)
+    KERNELS.update(type(kernel).__name__ for kernel in compiled._plan.kernels)
     with cr.settings(threads=1):
         alone = compiled.run(inputs)
         assert [(x.shape, x.dtype) for x in alone] == [x.type for x in graph.outputs]
@@ -95,6 +97,7 @@ def check_repeat(compiled, graph, inputs):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_random_graphs_agree_with_the_reference(dtype):
     SEEN.clear()
+    KERNELS.clear()
 
     @given(
         cases(dtype, AT_ONCE),
@@ -116,5 +119,7 @@ def test_random_graphs_agree_with_the_reference(dtype):
         check(case, seed, dtype, variant, small_pieces)
 
     run()
+    wanted = {"Group", "Matmul", "Movement", "RowGroup", "RowTiles"}
+    assert not wanted - set(KERNELS), "kernels in no graph"
     if COUNT >= 2000:
         assert not set(PRIMITIVES) - set(SEEN), "primitives in no graph"
