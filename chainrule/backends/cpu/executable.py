@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.backends.cpu.arguments import Arguments
+from chainrule.backends.cpu.explain import explain, zeros_for
 from chainrule.backends.cpu.faults import NO_FAULT, raise_fault
-from chainrule.backends.cpu.groups import Group
 from chainrule.backends.cpu.memory import ALIGNMENT, place
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.program import Program
-from chainrule.backends.cpu.row_code import RowGroup
 from chainrule.backends.cpu.target import host_target
 from chainrule.backends.cpu.threads import native
 from chainrule.backends.executable import Repetition
@@ -92,19 +90,21 @@ class CpuExecutable:
                 outputs[output] = sources[source]
         return outputs
 
-    def explain(self) -> str:
-        """The kernels in order: what each computes, for which layers, what it reads and writes."""
-        lines = ["cpu back end: native code, kernels in order"]
-        scopes = _scopes_by_buffer(self.graph, self._plan)
-        for number, kernel in enumerate(self._plan.kernels):
-            read = sum(self._bytes(b) for b in kernel.buffers_read())
-            written = sum(self._bytes(b) for b in kernel.buffers_written())
-            lines.append(
-                f"{number:4d}  {_describe(kernel):<60} pieces {kernel.pieces(self._plan.target)}, "
-                f"reads {read:,} bytes, writes {written:,}  {scopes.get(number, '')}".rstrip()
-            )
-        lines.append(f"memory for intermediate values: {self._arena_bytes:,} bytes")
-        return "\n".join(lines)
+    def explain(self, measure: bool = False) -> str:
+        """The kernels in order: what each computes, for which layers, its work and its time.
+
+        Args:
+            measure: run the program some times, on zeros, and add times.
+        """
+        memory = self._memory()
+        outputs = self._arguments.new_outputs()
+        kept = memory.point_to(self._plan, zeros_for(self._plan.inputs), outputs)
+        try:
+            return explain(self._plan, self._arena_bytes, memory.table if measure else None)
+        finally:
+            del kept
+            memory.error.value = NO_FAULT
+            self._spare.append(memory)
 
     def _bytes(self, buffer: int) -> int:
         entry = self._plan.buffers[buffer]
@@ -173,31 +173,6 @@ class _Memory:
         for view, x in zip(plan.outputs, outputs, strict=True):
             self.table[view.buffer] = x.ctypes.data
         return (*kept, *outputs)
-
-
-def _describe(kernel: Any) -> str:
-    if isinstance(kernel, Group):
-        counts = Counter(node.primitive.name for node in kernel.nodes.values())
-        names = " ".join(name if n == 1 else f"{name}*{n}" for name, n in counts.items())
-        sums = " ".join(r.primitive for r in kernel.reductions)
-        return f"elementwise {list(kernel.shape)}: {names or 'copy'} {sums}".rstrip()[:100]
-    if isinstance(kernel, RowGroup):
-        return kernel.describe()
-    if hasattr(kernel, "left"):
-        return f"matmul {list(kernel.left.shape)} @ {list(kernel.right.shape)}"
-    return f"{kernel.primitive} {list(kernel.target.shape)}"
-
-
-def _scopes_by_buffer(graph: Graph, plan: Plan) -> dict[int, str]:
-    """The layers that each kernel serves."""
-    scopes: dict[int, set[str]] = {}
-    for number, kernel in enumerate(plan.kernels):
-        if isinstance(kernel, Group):
-            nodes = [*kernel.nodes.values(), *(r.node for r in kernel.reductions)]
-            scopes[number] = {node.scope for node in nodes if node.scope}
-        elif isinstance(kernel, RowGroup):
-            scopes[number] = {node.scope for node in kernel.nodes if node.scope}
-    return {number: ", ".join(sorted(names)) for number, names in scopes.items() if names}
 
 
 def compile(graph: Graph) -> CpuExecutable:

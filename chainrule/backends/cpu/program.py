@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,12 +37,33 @@ class Program:
         self._runner.run(tables.ctypes.data, count, tables.strides[0], len(tables))
 
 
-def module_text(plan: Plan) -> str:
+class TimedProgram:
+    """A plan compiled with a clock, read after every kernel."""
+
+    def __init__(self, plan: Plan) -> None:
+        loaded = library(
+            module_text(plan, timed=True), ["program", "program_times"], native().symbols
+        )
+        pieces = max((kernel.pieces(plan.target) for kernel in plan.kernels), default=1)
+        self._runner = Runner(loaded, pieces)
+        ticks = ctypes.c_int64 * len(plan.kernels)
+        self._ticks = ticks.from_address(loaded.address("program_times"))
+
+    def run(self, table: NDArray[np.uintp], steps: int) -> None:
+        """Many steps with the same table of pointers."""
+        self._runner.run(table.ctypes.data, steps)
+
+    def seconds(self) -> list[float]:
+        """What each kernel took so far, in the order of the calls."""
+        return [ticks / native().rate for ticks in self._ticks]
+
+
+def module_text(plan: Plan, *, timed: bool = False) -> str:
     """The whole module; names come from counters."""
     kernels = [kernel.emit(f"k{i}", plan.target) for i, kernel in enumerate(plan.kernels)]
     pieces = [kernel.pieces(plan.target) for kernel in plan.kernels]
     groups = [[(f"k{i}", pieces[i]) for i in phase] for phase in plan.phases]
     declarations = sorted(set().union(*(f.declarations for f in kernels)))
     once = {f"k{plan.kernels.index(kernel)}": flag for kernel, flag in plan.once.items()}
-    entry = entry_text(groups, llvm.machine().architecture, once=once)
+    entry = entry_text(groups, llvm.machine().architecture, timed=timed, once=once)
     return "\n".join([*(f.text() for f in kernels), *declarations, entry])
