@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chainrule.backends.cpu.arguments import Arguments
 from chainrule.backends.cpu.explain import explain, zeros_for
 from chainrule.backends.cpu.faults import NO_FAULT, raise_fault
-from chainrule.backends.cpu.memory import ALIGNMENT, place
+from chainrule.backends.cpu.memory import ALIGNMENT, aligned_copy, place
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.program import Program
 from chainrule.backends.cpu.target import host_target
@@ -68,7 +68,7 @@ class CpuExecutable:
         for source, output in repetition.carried:
             if source < 0:
                 continue
-            sources[source] = np.array(inputs[source])
+            sources[source] = aligned_copy(inputs[source], source)
             if plan.in_place(plan.inputs[source].buffer, plan.outputs[output].buffer):
                 outputs[output] = sources[source]
             else:
