@@ -28,7 +28,8 @@ def fuse_row_tiles(plan: Plan) -> None:
 
 
 def _fused(plan: Plan, kernels: list[Kernel]) -> list[Kernel]:
-    lengths = {n for k in kernels if isinstance(k, Matmul) for n in k.left.shape[-2:]}
+    products = [kernel for kernel in kernels if isinstance(kernel, Matmul)]
+    lengths = {k.left.shape[-1] for k in products if max(k.target.shape) <= MOST_FEATURES}
     for rows in sorted(lengths, reverse=True):
         if rows <= MOST_FEATURES:
             break
