@@ -35,6 +35,19 @@ def class_targets(y_true: TensorLike, shape: tuple[int, ...], where: str) -> Ten
     if target.shape == shape:
         _require_distributions(target, where)
         return target
+    labels = class_labels(target, shape, where)
+    return functions.equal(
+        functions.expand_dims(labels, -1), functions.arange(shape[-1], dtype=labels.dtype)
+    )
+
+
+def class_labels(target: Tensor, shape: tuple[int, ...], where: str) -> Tensor:
+    """Integer class numbers ``(N, ...)`` for predictions of a shape ``(N, ..., C)``.
+
+    Raises:
+        ShapeError: the targets are not one number for each row.
+        DataError: a class number outside 0 .. C-1, where the numbers are known.
+    """
     if target.shape not in (shape[:-1], (*shape[:-1], 1)):
         raise ShapeError(
             where,
@@ -45,10 +58,7 @@ def class_targets(y_true: TensorLike, shape: tuple[int, ...], where: str) -> Ten
             if target.ndim == len(shape)
             else "pass one class number for each row of predictions",
         )
-    labels = class_numbers(functions.reshape(target, shape[:-1]), shape[-1], where)
-    return functions.equal(
-        functions.expand_dims(labels, -1), functions.arange(shape[-1], dtype=labels.dtype)
-    )
+    return class_numbers(functions.reshape(target, shape[:-1]), shape[-1], where)
 
 
 def class_numbers(target: Tensor, classes: int, where: str) -> Tensor:

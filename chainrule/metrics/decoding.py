@@ -6,7 +6,7 @@ import numpy as np
 
 from chainrule.errors import ArgumentError
 from chainrule.losses.inputs import TensorLike, align, concrete_values
-from chainrule.losses.targets import class_numbers, class_targets
+from chainrule.losses.targets import class_labels, class_numbers
 from chainrule.tensor import Tensor, functions
 from chainrule.tensor.tensor import as_tensor
 
@@ -44,7 +44,7 @@ def chosen_classes(y_true: Tensor, y_pred: Tensor, where: str) -> tuple[Tensor, 
     if y_true.shape == y_pred.shape:
         true = functions.argmax(y_true, axis=-1)
     else:
-        true = functions.argmax(class_targets(y_true, y_pred.shape, where).astype("int32"), axis=-1)
+        true = class_labels(y_true, y_pred.shape, where)
     return true, functions.argmax(y_pred, axis=-1)
 
 
