@@ -66,21 +66,24 @@ def _look_into(
             _look_into(item, f"{name}/{key}", kinds, found)
 
 
-def walk(root: "Layer") -> list[Place]:
-    """The root and every layer below it, parents first, each once, under its first path."""
-    places = [Place("", "", 0, root, root.trainable)]
-    _add_inner(places[0], {id(root)}, places)
-    return places
+def walk(root: "Layer") -> Iterator[Place]:
+    """The root and every layer below it, parents first, each once, under its first path.
 
-
-def _add_inner(place: Place, seen: set[int], places: list[Place]) -> None:
-    for name, layer in place.layer.named_layers():
-        if id(layer) not in seen:
-            seen.add(id(layer))
-            trainable = place.trainable and layer.trainable
-            inner = Place(join(place.path, name), name, place.depth + 1, layer, trainable)
-            places.append(inner)
-            _add_inner(inner, seen, places)
+    A layer's own layers are looked up after it was given out: it may get some in between.
+    """
+    seen: set[int] = set()
+    ahead = [Place("", "", 0, root, root.trainable)]
+    while ahead:
+        place = ahead.pop()
+        path, _, depth, layer, trainable = place
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        yield place
+        ahead += [
+            Place(join(path, name), name, depth + 1, inner, trainable and inner.trainable)
+            for name, inner in reversed(layer.named_layers())
+        ]
 
 
 def variables_of(root: "Layer") -> Iterator[tuple[str, Variable, bool]]:
