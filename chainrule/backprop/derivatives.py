@@ -180,3 +180,59 @@ _row(
     None,
     lambda g, out, x, indices, updates, axis: ops.take(g, indices, axis),
 )
+
+# ---- sliding windows
+
+_row(
+    "convolution",
+    lambda g, out, x, kernel, **moves: ops.convolution_input_gradient(
+        g, kernel, x.shape[1:-1], **moves
+    ),
+    lambda g, out, x, kernel, **moves: ops.convolution_kernel_gradient(
+        x, g, kernel.shape[:-2], **moves
+    ),
+)
+_row(
+    "convolution_input_gradient",
+    lambda g, out, dy, kernel, spatial, **moves: ops.convolution(g, kernel, **moves),
+    lambda g, out, dy, kernel, spatial, **moves: ops.convolution_kernel_gradient(
+        g, dy, kernel.shape[:-2], **moves
+    ),
+)
+_row(
+    "convolution_kernel_gradient",
+    lambda g, out, x, dy, window, **moves: ops.convolution_input_gradient(
+        dy, g, x.shape[1:-1], **moves
+    ),
+    lambda g, out, x, dy, window, **moves: ops.convolution(x, g, **moves),
+)
+
+
+def _window_sum(
+    g: Any, out: Any, x: Any, window: Any, strides: Any, padding: Any, dilation: Any
+) -> Any:
+    """The sum of the windows that an element is in: those of ``g`` spread by the strides."""
+    gaps = [0, *(stride - 1 for stride in strides), 0]
+    none = [0] * g.ndim
+    spread = ops.pad(g, none, none, gaps) if any(gaps) else g
+    start, stop, widths = list(none), list(spread.shape), []
+    for axis, (length, taps, (low, _), gap) in enumerate(
+        zip(x.shape[1:-1], window, padding, dilation, strict=True), 1
+    ):
+        before = (taps - 1) * gap - low
+        after = length + low - spread.shape[axis]
+        # Windows that lie in the padding alone add to no element: they are cut off.
+        start[axis] -= min(before, 0)
+        stop[axis] += min(after, 0)
+        widths.append((max(before, 0), max(after, 0)))
+    if start != none or stop != list(spread.shape):
+        spread = ops.slice_(spread, start, stop, [1] * g.ndim)
+    return ops.window_sum(
+        spread, window=window, strides=[1] * len(window), padding=widths, dilation=dilation
+    )
+
+
+_row("window_sum", _window_sum)
+_row("window_max", lambda g, out, x, **moves: ops.window_scatter(x, g, **moves))
+_row("window_gather", None, lambda g, out, x, t, **moves: ops.window_scatter(x, g, **moves))
+_row("window_scatter", None, lambda g, out, x, dy, **moves: ops.window_gather(x, g, **moves))

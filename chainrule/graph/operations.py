@@ -179,6 +179,83 @@ def scatter_add(x: AnyOperand, indices: AnyOperand, updates: AnyOperand, axis: i
     return x.bind(_P["scatter_add"], (x, indices, updates), {"axis": axis})
 
 
+# What moves a window: per spatial axis a stride, a (low, high) padding and a dilation.
+Sizes = Sequence[int]
+Pairs = Sequence[tuple[int, int]]
+
+
+def _moves(strides: Sizes, padding: Pairs, dilation: Sizes) -> dict[str, Any]:
+    pairs = tuple((low, high) for low, high in padding)
+    return {"strides": tuple(strides), "padding": pairs, "dilation": tuple(dilation)}
+
+
+def convolution(
+    x: AnyOperand,
+    kernel: AnyOperand,
+    strides: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int = 1,
+) -> AnyOperand:
+    """The sums of ``x`` (N, *S, C) times the kernel (*K, C // groups, F) at every place of the
+    window: (N, *O, F).
+    """
+    attributes = {**_moves(strides, padding, dilation), "groups": groups}
+    return x.bind(_P["convolution"], (x, kernel), attributes)
+
+
+def convolution_input_gradient(
+    dy: AnyOperand,
+    kernel: AnyOperand,
+    spatial: Sizes,
+    strides: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int = 1,
+) -> AnyOperand:
+    """The gradient of a convolution's input, from that of its output; ``spatial`` is S."""
+    attributes = {**_moves(strides, padding, dilation), "groups": groups, "spatial": tuple(spatial)}
+    return dy.bind(_P["convolution_input_gradient"], (dy, kernel), attributes)
+
+
+def convolution_kernel_gradient(
+    x: AnyOperand,
+    dy: AnyOperand,
+    window: Sizes,
+    strides: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int = 1,
+) -> AnyOperand:
+    """The gradient of a convolution's kernel, from that of its output; ``window`` is K."""
+    attributes = {**_moves(strides, padding, dilation), "groups": groups, "window": tuple(window)}
+    return x.bind(_P["convolution_kernel_gradient"], (x, dy), attributes)
+
+
+def _pool(name: str, text: str) -> Any:
+    primitive = PRIMITIVES[name]
+
+    def operation(
+        *inputs: AnyOperand, window: Sizes, strides: Sizes, padding: Pairs, dilation: Sizes
+    ) -> AnyOperand:
+        attributes = {**_moves(strides, padding, dilation), "window": tuple(window)}
+        return inputs[0].bind(primitive, inputs, attributes)
+
+    operation.__name__ = name
+    operation.__doc__ = text
+    return operation
+
+
+window_sum = _pool("window_sum", "The sums over each window; padding counts as 0.")
+window_max = _pool("window_max", "The largest element of each window; padding counts as -inf.")
+window_gather = _pool(
+    "window_gather", "The second input at the place where the first has each window's maximum."
+)
+window_scatter = _pool(
+    "window_scatter", "The second input added up at the places where the first has its maxima."
+)
+
+
 def zeros_like(like: AnyOperand, shape: Sequence[int] | None = None) -> AnyOperand:
     """Zeros beside an operand, in its dtype, and in its shape unless another is given."""
     return broadcast_to(like.constant_like(0), like.shape if shape is None else shape)

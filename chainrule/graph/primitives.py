@@ -16,11 +16,12 @@ import numpy as np
 
 from chainrule.dtypes import BOOL, INT64
 from chainrule.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from chainrule.graph import windows
 from chainrule.graph.graph import ValueType
 from chainrule.graph.operand import Attributes
 
 Rule = Callable[..., ValueType]
-Kind = Literal["elementwise", "reduction", "layout", "matmul", "index", "source"]
+Kind = Literal["elementwise", "reduction", "layout", "matmul", "index", "window", "source"]
 Shape = tuple[int, ...]
 
 
@@ -391,6 +392,19 @@ def _scatter_add(name: str) -> Rule:
     return rule
 
 
+def _window(shape_rule: Callable[..., Shape]) -> Callable[[str], Rule]:
+    def make(name: str) -> Rule:
+        def rule(*inputs: ValueType, **attributes: Any) -> ValueType:
+            _require_kind(name, "f", _WORDS["f"], *inputs)
+            _require_same(name, *inputs)
+            shape = shape_rule(name, *[t.shape for t in inputs], **attributes)
+            return ValueType(shape, inputs[0].dtype)
+
+        return rule
+
+    return make
+
+
 # ---- the list
 
 # Elementwise, one input.
@@ -442,3 +456,27 @@ _define("matmul", 2, "matmul", _matmul)
 _define("take", 2, "index", _take, ("axis",))
 _define("scatter_add", 3, "index", _scatter_add, ("axis",))
 _define("argsort", 1, "index", _argsort, ("axis",), differentiable=False)
+
+# Sliding windows over (N, *S, C). The three convolutions are linear in each input, and each is the
+# derivative of the others; so are the sums. ``window_gather`` takes, and ``window_scatter`` adds
+# to, the place where ``window_max`` finds the (first) largest element.
+_MOVES = ("strides", "padding", "dilation")
+_define("convolution", 2, "window", _window(windows.convolution), (*_MOVES, "groups"))
+_define(
+    "convolution_input_gradient",
+    2,
+    "window",
+    _window(windows.convolution_input_gradient),
+    ("spatial", *_MOVES, "groups"),
+)
+_define(
+    "convolution_kernel_gradient",
+    2,
+    "window",
+    _window(windows.convolution_kernel_gradient),
+    ("window", *_MOVES, "groups"),
+)
+_define("window_sum", 1, "window", _window(windows.window_sum), ("window", *_MOVES))
+_define("window_max", 1, "window", _window(windows.window_max), ("window", *_MOVES))
+_define("window_gather", 2, "window", _window(windows.window_gather), ("window", *_MOVES))
+_define("window_scatter", 2, "window", _window(windows.window_scatter), ("window", *_MOVES))

@@ -8,6 +8,7 @@ finite differences hold.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from chainrule.dtypes import FLOAT64
 from chainrule.graph import operations as ops
 from chainrule.graph.primitives import PRIMITIVES
+from chainrule.graph.windows import output_lengths
 from chainrule.tensor import functions as f
 from chainrule.tensor import tensor
 from chainrule.tensor.creation import iota
@@ -127,9 +129,61 @@ def _structural() -> dict[str, list[Sample]]:
     }
 
 
+# Per case: spatial lengths, window, strides, padding, dilation; then groups, channels and filters
+# of a convolution.
+_WINDOWS: list[tuple[Any, ...]] = [
+    ((6,), (3,), (1,), ((0, 0),), (1,), 1, 2, 3),
+    ((7,), (3,), (2,), ((2, 0),), (2,), 2, 4, 2),
+    ((1,), (1,), (1,), ((0, 0),), (1,), 1, 1, 2),
+    ((8,), (2,), (3,), ((0, 1),), (1,), 1, 3, 1),
+    ((4, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1, 2, 3),
+    ((5, 6), (3, 2), (2, 2), ((0, 1), (1, 0)), (1, 1), 1, 1, 2),
+    ((4, 4), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1, 3, 2),
+    ((5, 5), (1, 1), (2, 2), ((0, 0), (0, 0)), (1, 1), 1, 2, 2),
+    ((5, 4), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 3, 3, 3),
+    ((5, 5), (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 2, 2, 4),
+    ((6, 7), (2, 3), (1, 2), ((2, 1), (0, 3)), (3, 2), 2, 4, 6),
+    ((7, 3), (3, 1), (3, 1), ((0, 0), (0, 0)), (1, 1), 1, 2, 1),
+    ((4, 4), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), 1, 2, 2),
+    ((3, 4, 3), (2, 2, 2), (1, 2, 1), ((0, 0), (1, 1), (0, 1)), (1, 1, 1), 1, 2, 2),
+    ((3, 3, 4), (2, 1, 2), (1, 1, 2), ((1, 0), (0, 0), (0, 0)), (2, 1, 1), 2, 2, 2),
+]
+
+
+def _windowed() -> dict[str, list[Sample]]:
+    names = "convolution", "convolution_input_gradient", "convolution_kernel_gradient"
+    pools = "window_sum", "window_max", "window_gather", "window_scatter"
+    table: dict[str, list[Sample]] = {name: [] for name in (*names, *pools)}
+    for spatial, window, strides, padding, dilation, groups, channels, filters in _WINDOWS:
+        moves = {"strides": strides, "padding": padding, "dilation": dilation}
+        x, kernel = _array(2, *spatial, channels), _array(*window, channels // groups, filters)
+        lengths = output_lengths("samples", spatial, window, **moves)
+        dy = _array(2, *lengths, filters)
+        convolve = {**moves, "groups": groups}
+        by_input = {**convolve, "spatial": spatial}
+        by_kernel = {**convolve, "window": window}
+        for name, attributes, inputs in [
+            ("convolution", convolve, (x, kernel)),
+            ("convolution_input_gradient", by_input, (dy, kernel)),
+            ("convolution_kernel_gradient", by_kernel, (x, dy)),
+        ]:
+            table[name] += _of(partial(getattr(ops, name), **attributes), *inputs)
+        distinct = _spread(2, *spatial, channels)
+        pool = {**moves, "window": window}
+        outgoing = _array(2, *lengths, channels)
+        for name, arrays in [
+            ("window_sum", (x,)),
+            ("window_max", (distinct,)),
+            ("window_gather", (distinct, x)),
+            ("window_scatter", (distinct, outgoing)),
+        ]:
+            table[name] += _of(partial(getattr(ops, name), **pool), *arrays)
+    return table
+
+
 def primitive_samples() -> dict[str, list[Sample]]:
     """Samples by primitive name; at least one a primitive."""
-    return {**_elementwise(), **_structural()}
+    return {**_elementwise(), **_structural(), **_windowed()}
 
 
 def function_samples() -> dict[str, list[Sample]]:

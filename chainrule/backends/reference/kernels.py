@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.backends.reference import windows
 from chainrule.backends.reference.erf import erf
 from chainrule.errors import ArgumentError
 
@@ -231,4 +232,10 @@ KERNELS: dict[str, Kernel] = {
     "reduce_min": _reduce_min, "argmax": _argmax, "argmin": _argmin, "argsort": _argsort,
     "cumulative_sum": _cumulative_sum, "matmul": _matmul, "take": _take,
     "scatter_add": _scatter_add,
+    # sliding windows
+    "convolution": windows.convolution,
+    "convolution_input_gradient": windows.convolution_input_gradient,
+    "convolution_kernel_gradient": windows.convolution_kernel_gradient,
+    "window_sum": windows.window_sum, "window_max": windows.window_max,
+    "window_gather": windows.window_gather, "window_scatter": windows.window_scatter,
 }  # fmt: skip
