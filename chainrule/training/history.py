@@ -49,6 +49,15 @@ class History:
             if len(values) < self.epochs:
                 values.append(float("nan"))
 
+    def extend(self, name: str, values: list[Any]) -> None:
+        """Add one number of many epochs; as many calls of ``append`` with nothing else in them."""
+        if not values:
+            return
+        self.history.setdefault(name, [float("nan")] * self.epochs).extend(values)
+        self.epochs += len(values)
+        for others in self.history.values():
+            others += [float("nan")] * (self.epochs - len(others))
+
     def __getitem__(self, name: str) -> list[Any]:
         if name not in self.history:
             raise unknown_name("history", "logged number", name, self.history)

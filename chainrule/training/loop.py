@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.metrics import Metric
 from chainrule.training.batches import Batches
@@ -136,26 +137,32 @@ class Loop:
             begin = time.perf_counter()
             losses = self._step.run_whole(count, data)
             self._pace.note(count, time.perf_counter() - begin)
-            ended = [i for i, loss in enumerate(losses.tolist()) if self._ends({"loss": loss})]
-            if ended and ended[0] + 1 < count:
-                count = ended[0] + 1
+            ended = self._first_end(losses)
+            if ended is not None and ended + 1 < count:
+                count = ended + 1
                 if before:
                     for variable, value in before:
                         variable.assign(value)
                     losses = self._step.run_whole(count, data)
-            for loss in losses[:count].tolist():
-                if not math.isfinite(loss):
-                    self._not_finite(loss, history.epochs, 0)
-                history.append({"loss": loss})
+            numbers = losses[:count].tolist()
+            # Only the last one can be infinite or NaN: such a loss ends the run.
+            whole = numbers if math.isfinite(numbers[-1]) else numbers[:-1]
+            history.extend("loss", whole)
+            if len(whole) < count:
+                self._not_finite(numbers[-1], history.epochs, 0)
             if self._progress is not None:
                 self._progress.epoch(history.epochs - 1, {"loss": losses[count - 1].item()})
             self._check_until({"loss": losses[count - 1].item()}, history.epochs)
             self._check_interrupt(history.epochs - 1, 1)
 
-    def _ends(self, logs: Logs) -> bool:
-        """Whether the run ends after an epoch with these numbers."""
-        goal = bool(self._until) and all(self._reached(n, logs[n]) for n in self._until)
-        return goal or not math.isfinite(logs["loss"])
+    def _first_end(self, losses: NDArray[Any]) -> int | None:
+        """The first of some epochs, by their losses, after which the run ends."""
+        losses = losses.astype(np.float64)
+        ends = ~np.isfinite(losses)
+        if "loss" in self._until:
+            limit, smaller = self._until["loss"], self._run.directions["loss"] == "min"
+            ends |= losses <= limit if smaller else losses >= limit
+        return int(np.argmax(ends)) if ends.any() else None
 
     def _epoch(self, epoch: int, history: History) -> None:
         for callback in self._callbacks:

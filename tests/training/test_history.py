@@ -140,3 +140,15 @@ def test_live_line_is_closed_when_training_fails(monkeypatch: pytest.MonkeyPatch
             np.ones((4, 2)), np.ones(4), loss="mse", verbose=1, callbacks=[Fail()]
         )
     assert closed == [""]
+
+
+def test_many_epochs_at_once_are_like_one_after_another() -> None:
+    one, many = History(), History()
+    for history in (one, many):
+        history.append({"rate": 0.5, "loss": 3.0})
+    for loss in (2.0, 1.0):
+        one.append({"loss": loss})
+    many.extend("loss", [2.0, 1.0])
+    many.extend("loss", [])
+    assert one.epochs == many.epochs == 3
+    assert repr(one.history) == repr(many.history)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chainrule.backends.cpu.arguments import Arguments
 from chainrule.backends.cpu.explain import explain, zeros_for
 from chainrule.backends.cpu.faults import NO_FAULT, raise_fault
-from chainrule.backends.cpu.memory import ALIGNMENT, aligned_copy, place
+from chainrule.backends.cpu.memory import ALIGNMENT, aligned_copies, place
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.program import Program
 from chainrule.backends.cpu.target import host_target
@@ -65,10 +65,12 @@ class CpuExecutable:
             for i, view in enumerate(plan.outputs)
         ]
         swapped = []
+        state = [source for source, _ in repetition.carried if source >= 0]
+        for source, copy in zip(state, aligned_copies([inputs[i] for i in state]), strict=True):
+            sources[source] = copy
         for source, output in repetition.carried:
             if source < 0:
                 continue
-            sources[source] = aligned_copy(inputs[source], source)
             if plan.in_place(plan.inputs[source].buffer, plan.outputs[output].buffer):
                 outputs[output] = sources[source]
             else:

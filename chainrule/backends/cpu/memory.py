@@ -14,18 +14,26 @@ ALIGNMENT = 64
 PAGE = 4096
 
 
-def aligned_copy(array: NDArray[Any], number: int) -> NDArray[Any]:
-    """A copy whose vectors do not straddle cache lines.
+def aligned_copies(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Copies whose vectors do not straddle cache lines, in one piece of memory.
 
-    Arrays of different numbers begin at different places in a page: read and written side by side,
-    they do not meet in the same cache sets, and a read does not wait for a write elsewhere whose
-    address ends alike.
+    They begin at different places in a page: read and written side by side, they do not meet in the
+    same cache sets, and a read does not wait for a write elsewhere whose address ends alike. One
+    large piece gets large pages, which are much faster to come by than many small ones.
     """
-    room = np.empty(array.nbytes + 2 * PAGE, np.uint8)
-    start = -room.ctypes.data % PAGE + 17 * ALIGNMENT * number % PAGE
-    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
+    starts, end = [], 0
+    for number, array in enumerate(arrays):
+        end += -end % PAGE + 17 * ALIGNMENT * number % PAGE
+        starts.append(end)
+        end += array.nbytes
+    room = np.empty(end + ALIGNMENT, np.uint8)
+    first = -room.ctypes.data % ALIGNMENT
+    copies = []
+    for start, array in zip(starts, arrays, strict=True):
+        place = room[first + start : first + start + array.nbytes]
+        copies.append(place.view(array.dtype).reshape(array.shape))
+        copies[-1][...] = array
+    return copies
 
 
 def live_ranges(plan: Plan) -> dict[int, tuple[int, int]]:

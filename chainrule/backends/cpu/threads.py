@@ -267,12 +267,14 @@ class Pace:
 
     Both are measured at the start. Sharing goes on while it is faster than running alone. When it
     is not, or when steps take twice the time they take alone, because the system gave a worker's
-    core to somebody else, the program runs alone for a while, longer each time that happens.
+    core to somebody else, the program runs alone for a while, longer each time that happens. The
+    first step of a run may take longer.
     """
 
     SLICE = 0.1  # a run comes back to Python so often
     TRIAL = 0.0005
     LONG_STEP, PATIENCE = 0.05, 4
+    COLD, SAMPLES = 4, 2
     PAUSE, LONGEST_PAUSE, REST = 0.01, 1.0, 10
 
     def __init__(self) -> None:
@@ -282,6 +284,8 @@ class Pace:
         self._pause = self.PAUSE
         self._warm = False
         self._count = 0
+        self._samples = 0
+        self._was_late = False
 
     def choose(self, now: float, count: int) -> Slice:
         """What to run at this time, where so many threads may be used."""
@@ -297,7 +301,11 @@ class Pace:
             if self.shared * count < self.LONG_STEP or late <= 0:
                 return Slice(False, self.TRIAL)
             return Slice(True, self.SLICE, steps=late)
-        return Slice(True, self.SLICE, 2 * self.TRIAL, 2 * self.alone)
+        return Slice(True, self.SLICE, self._slack(self.alone), 2 * self.alone)
+
+    def _slack(self, alone: float) -> float:
+        """What the first step of a run may take longer: workers wake up, caches fill."""
+        return max(2 * self.TRIAL, self.COLD * alone)
 
     def record(self, share: bool, steps: int, seconds: float, now: float) -> None:
         """Note what a slice took."""
@@ -306,18 +314,28 @@ class Pace:
             return
         each = seconds / steps
         if not share:
-            self.alone = each if self.alone is None else min(each, (7 * self.alone + each) / 8)
+            if self.alone is None:
+                self.alone = each
+                self.shared, self._samples = None, 0  # measured with colder caches
+            self.alone = min(each, (7 * self.alone + each) / 8)
             return
         self._count += steps
+        self._samples += 1
         self.shared = each if self.shared is None else (3 * self.shared + each) / 4
         if self.alone is None:
             return
-        if each > 2 * self.alone or self.shared > self.alone:
+        late = seconds > 2 * steps * self.alone + self._slack(self.alone)
+        if late and not self._was_late:
+            # A core that has slept may need some time to come back: try once more.
+            self._was_late, self.shared, self._samples = True, None, 0
+            return
+        self._was_late = False
+        if late or (self._samples > self.SAMPLES and self.shared > self.alone):
             # What the attempt lost shall be little against what follows.
             lost = seconds - steps * self.alone
             self.until = now + min(max(self._pause, self.REST * lost), self.LONGEST_PAUSE)
             self._pause = min(2 * self._pause, self.LONGEST_PAUSE)
-            self.shared = None
+            self.shared, self._samples = None, 0
         else:
             self._pause = max(self._pause / 2, self.PAUSE)
 
