@@ -221,4 +221,27 @@ def function_samples() -> dict[str, list[Sample]]:
         "softmax": _of(f.softmax, x),
         "log_softmax": _of(lambda v: f.log_softmax(v, 0), x),
         "erf_inv": _of(f.erf_inv, _array(3, 4, low=-0.9, high=0.9)),
+        **_image_functions(),
     }  # fmt: skip
+
+
+def _image_functions() -> dict[str, list[Sample]]:
+    x, distinct = _array(2, 5, 4, 3), _spread(2, 5, 4, 3)
+    same: dict[str, Any] = {"strides": 2, "padding": "same"}
+    return {
+        "convolution": _of(lambda v, k: f.convolution(v, k, **same), x, _array(3, 2, 3, 2))
+        + _of(lambda v, k: f.convolution(v, k, padding="causal"), _array(2, 5, 2), _array(3, 2, 2)),
+        "convolution_transpose": _of(
+            lambda v, k: f.convolution_transpose(v, k, **same), x, _array(3, 2, 2, 3)
+        )
+        + _of(lambda v, k: f.convolution_transpose(v, k, 2), x, _array(1, 2, 2, 3)),
+        "max_pool": _of(lambda v: f.max_pool(v, 2), distinct)
+        + _of(lambda v: f.max_pool(v, 3, 2, "same"), distinct),
+        "average_pool": _of(lambda v: f.average_pool(v, 2), x)
+        + _of(lambda v: f.average_pool(v, 3, 2, "same"), x)
+        + _of(lambda v: f.average_pool(v, 3, 2, "same", count_padding=True), x),
+        "resize": _of(lambda v: f.resize(v, (10, 2)), x)
+        + _of(lambda v: f.resize(v, (7, 5)), x)
+        + _of(lambda v: f.resize(v, (7, 3), "bilinear"), x)
+        + _of(lambda v: f.resize(v, (2, 3), "bilinear", antialias=True), x),
+    }
