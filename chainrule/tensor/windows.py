@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
 from chainrule.graph import operations as ops
-from chainrule.graph.windows import output_lengths
+from chainrule.graph import windows as rules
 from chainrule.tensor.elementwise import divide, floating, pair
 from chainrule.tensor.layout import reshape, take
 from chainrule.tensor.tensor import Tensor, as_tensor
@@ -142,7 +142,7 @@ def _moves(
     gaps = axis_sizes(where, "dilation", dilation, rank)
     axis_sizes(where, "window", window, rank)
     widths = padding_widths(where, padding, spatial, window, steps, gaps)
-    output_lengths(where, spatial, window, steps, widths, gaps)
+    rules.output_lengths(where, spatial, window, steps, widths, gaps)
     return {"strides": steps, "padding": widths, "dilation": gaps}
 
 
@@ -362,7 +362,8 @@ def max_pool(
     The gradient goes to the first of equal elements, as in PyTorch and TensorFlow.
     """
     x = floating(x)
-    return _pool("max_pool", ops.window_max, x, window, strides, padding)[0]
+    taps, moves = _pool("max_pool", x, window, strides, padding, padding_alone=False)
+    return ops.window_max(x, window=taps, **moves)
 
 
 def average_pool(
@@ -395,28 +396,25 @@ def average_pool(
         [3.0, 2.0]
     """
     x = floating(x)
-    total, taps, moves = _pool("average_pool", ops.window_sum, x, window, strides, padding)
+    taps, moves = _pool("average_pool", x, window, strides, padding, count_padding)
+    total = ops.window_sum(x, window=taps, **moves)
     if count_padding or not any(map(any, moves["padding"])):
         return divide(total, float(np.prod(taps)))
     counts = _elements_in_windows(x.shape[1:-1], taps, **moves)
-    if counts.min() == 0:
-        raise ShapeError(
-            "average_pool",
-            "a window holds nothing but padding",
-            got=f"padding {moves['padding']} for a window of {taps}",
-            expected="at least one element in each window",
-            fix="use less padding",
-        )
     return divide(total, Tensor(counts[..., None].astype(x.dtype)))
 
 
 def _pool(
-    where: str, operation: Any, x: Tensor, window: Sizes, strides: Sizes | None, padding: Padding
-) -> tuple[Tensor, tuple[int, ...], dict[str, Any]]:
+    where: str, x: Tensor, window: Sizes, strides: Sizes | None, padding: Padding,
+    padding_alone: bool,
+) -> tuple[tuple[int, ...], dict[str, Any]]:  # fmt: skip
+    """The window and what moves it; ``padding_alone``: whether it may hold nothing but padding."""
     spatial = _spatial(where, x)
     taps = axis_sizes(where, "window", window, len(spatial))
     moves = _moves(where, spatial, taps, taps if strides is None else strides, padding, 1)
-    return operation(x, window=taps, **moves), taps, moves
+    if not padding_alone:
+        rules.window_max(where, x.shape, window=taps, **moves)
+    return taps, moves
 
 
 def _elements_in_windows(
@@ -424,7 +422,7 @@ def _elements_in_windows(
     strides: tuple[int, ...], padding: Widths, dilation: tuple[int, ...],
 ) -> NDArray[Any]:  # fmt: skip
     """How many elements that are no padding each window holds."""
-    places = output_lengths("average_pool", spatial, window, strides, padding, dilation)
+    places = rules.output_lengths("average_pool", spatial, window, strides, padding, dilation)
     counts: NDArray[Any] = np.ones((), np.int64)
     axes = zip(spatial, window, strides, padding, places, strict=True)
     for length, taps, stride, (low, _), count in axes:

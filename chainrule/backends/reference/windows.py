@@ -1,4 +1,7 @@
-"""Convolutions and pools: a strided view of all windows, then a matrix product or a reduction."""
+"""Convolutions and pools: a strided view of all windows, then a matrix product or a reduction.
+
+Every kernel checks its inputs by the shape rule: eager code runs it without asking the rule first.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.graph.windows import output_lengths
+from chainrule.graph import windows as rules
 
 A = NDArray[Any]
 Shape = tuple[int, ...]
@@ -27,7 +30,7 @@ def _windows(
         x = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
     rank = len(window)
     none = ((0, 0),) * rank
-    lengths = output_lengths("windows", x.shape[1:-1], window, strides, none, dilation)
+    lengths = rules.output_lengths("windows", x.shape[1:-1], window, strides, none, dilation)
     first, *steps, last = x.strides
     return np.lib.stride_tricks.as_strided(
         x,
@@ -66,11 +69,10 @@ def _grouped(x: A, groups: int) -> A:
 
 def convolution(x: A, kernel: A, *, groups: int, **moves: Any) -> A:
     """(N, *S, C), (*K, C // groups, F) -> (N, *O, F)."""
-    window, filters = kernel.shape[:-2], kernel.shape[-1]
-    lengths = output_lengths("convolution", x.shape[1:-1], window, **moves)
-    result = np.empty((x.shape[0], *lengths, filters), x.dtype)
+    shape = rules.convolution("convolution", x.shape, kernel.shape, groups=groups, **moves)
+    window, result = kernel.shape[:-2], np.empty(shape, x.dtype)
     weights = _grouped(kernel, groups)
-    for part in _parts(x.shape[0], math.prod(lengths) * math.prod(window) * x.shape[-1]):
+    for part in _parts(x.shape[0], math.prod((*shape[1:-1], *window, x.shape[-1]))):
         target = result[part]
         product = np.matmul(_unfolded(x[part], window, groups, **moves), weights)
         target[...] = product.transpose(1, 0, 2).reshape(target.shape)
@@ -79,40 +81,42 @@ def convolution(x: A, kernel: A, *, groups: int, **moves: Any) -> A:
 
 def convolution_kernel_gradient(x: A, dy: A, *, window: Shape, groups: int, **moves: Any) -> A:
     """(N, *S, C), (N, *O, F) -> (*K, C // groups, F)."""
-    channels, filters = x.shape[-1] // groups, dy.shape[-1]
-    total = np.zeros((groups, math.prod(window) * channels, filters // groups), x.dtype)
-    for part in _parts(x.shape[0], math.prod(dy.shape[1:-1]) * math.prod(window) * x.shape[-1]):
+    attributes = {"window": window, "groups": groups, **moves}
+    shape = rules.convolution_kernel_gradient(
+        "convolution_kernel_gradient", x.shape, dy.shape, **attributes
+    )
+    total = np.zeros((groups, math.prod(shape[:-1]), shape[-1] // groups), x.dtype)
+    for part in _parts(x.shape[0], math.prod((*dy.shape[1:-1], *window, x.shape[-1]))):
         columns = _unfolded(x[part], window, groups, **moves)
         total += np.matmul(columns.swapaxes(1, 2), _grouped(dy[part], groups))
-    return total.transpose(1, 0, 2).reshape(*window, channels, filters)
+    return total.transpose(1, 0, 2).reshape(shape)
 
 
-def convolution_input_gradient(
-    dy: A, kernel: A, *, spatial: Shape, strides: Shape, padding: Padding, dilation: Shape,
-    groups: int,
-) -> A:  # fmt: skip
+def convolution_input_gradient(dy: A, kernel: A, *, groups: int, **moves: Any) -> A:
     """(N, *O, F), (*K, C // groups, F) -> (N, *S, C): each tap's product added where it stands."""
-    channels = kernel.shape[-2] * groups
+    examples, *spatial, channels = rules.convolution_input_gradient(
+        "convolution_input_gradient", dy.shape, kernel.shape, groups=groups, **moves
+    )
+    padding = moves["padding"]
     room = [length + low + high for length, (low, high) in zip(spatial, padding, strict=True)]
-    padded = np.zeros((dy.shape[0], *room, channels), dy.dtype)
+    padded = np.zeros((examples, *room, channels), dy.dtype)
     outgoing = _grouped(dy, groups)
     for tap in np.ndindex(*kernel.shape[:-2]):
         product = np.matmul(outgoing, _grouped(kernel[tap], groups).swapaxes(1, 2))
+        axes = zip(tap, moves["dilation"], moves["strides"], dy.shape[1:-1], strict=True)
         where = tuple(
             slice(place * gap, place * gap + (count - 1) * stride + 1, stride)
-            for place, gap, stride, count in zip(
-                tap, dilation, strides, dy.shape[1:-1], strict=True
-            )
+            for place, gap, stride, count in axes
         )
-        padded[(slice(None), *where)] += product.transpose(1, 0, 2).reshape(
-            *dy.shape[:-1], channels
-        )
+        target = padded[(slice(None), *where)]
+        target += product.transpose(1, 0, 2).reshape(target.shape)
     inside = (slice(low, low + length) for length, (low, _) in zip(spatial, padding, strict=True))
     return padded[(slice(None), *inside)]
 
 
 def window_sum(x: A, *, window: Shape, **moves: Any) -> A:
     """(N, *S, C) -> (N, *O, C)."""
+    rules.window_sum("window_sum", x.shape, window=window, **moves)
     rank = len(window)
     axes = tuple(range(1 + rank, 1 + 2 * rank))
     return np.asarray(np.add.reduce(_windows(x, window, **moves, value=0), axes, x.dtype))
@@ -120,6 +124,7 @@ def window_sum(x: A, *, window: Shape, **moves: Any) -> A:
 
 def window_max(x: A, *, window: Shape, **moves: Any) -> A:
     """(N, *S, C) -> (N, *O, C); NaN where a window holds one."""
+    rules.window_max("window_max", x.shape, window=window, **moves)
     rank = len(window)
     axes = tuple(range(1 + rank, 1 + 2 * rank))
     return np.asarray(np.maximum.reduce(_windows(x, window, **moves, value=-np.inf), axes))
@@ -127,14 +132,17 @@ def window_max(x: A, *, window: Shape, **moves: Any) -> A:
 
 def window_gather(x: A, t: A, **moves: Any) -> A:
     """``t`` (N, *S, C) where ``x`` has the maximum of each window -> (N, *O, C)."""
+    rules.window_gather("window_gather", x.shape, t.shape, **moves)
     places = _places_of_maxima(x, **moves)
     flat = t.reshape(t.shape[0], math.prod(t.shape[1:-1]), t.shape[-1])
-    taken = np.take_along_axis(flat, places.reshape(flat.shape[0], -1, flat.shape[-1]), 1)
+    rows = places.reshape(x.shape[0], math.prod(places.shape[1:-1]), x.shape[-1])
+    taken = np.take_along_axis(flat, rows, 1)
     return taken.reshape(places.shape)
 
 
 def window_scatter(x: A, dy: A, **moves: Any) -> A:
     """``dy`` (N, *O, C) added where ``x`` (N, *S, C) has the maximum of each window."""
+    rules.window_scatter("window_scatter", x.shape, dy.shape, **moves)
     places = _places_of_maxima(x, **moves)
     examples, channels = x.shape[0], x.shape[-1]
     each = math.prod(x.shape[1:-1])
