@@ -74,6 +74,13 @@ def convert(x: AnyOperand, dtype: np.dtype[Any]) -> AnyOperand:
     return x if x.dtype == dtype else x.bind(_P["convert"], (x,), {"dtype": dtype})
 
 
+def random_bits(key: AnyOperand, counters: AnyOperand, shape: Sequence[int]) -> AnyOperand:
+    """Threefry-2x32 of 20 rounds, uint32: the two random numbers of the counters (a + i, b + i)
+    stand at the places i and i + half of the result, which leaves one out where its size is odd.
+    """
+    return key.bind(_P["random_bits"], (key, counters), {"shape": tuple(shape)})
+
+
 def reshape(x: AnyOperand, shape: Sequence[int]) -> AnyOperand:
     """``x`` with its elements in another shape; itself where it has that shape."""
     shape = tuple(shape)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from chainrule.dtypes import BOOL, INT64
+from chainrule.dtypes import BOOL, INT64, UINT32
 from chainrule.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from chainrule.graph import windows
 from chainrule.graph.graph import ValueType
@@ -197,6 +197,17 @@ def _iota(name: str) -> Rule:
     def rule(*, shape: Shape, axis: int, dtype: np.dtype[Any]) -> ValueType:
         normalize_axis(name, axis, len(shape))
         return ValueType(shape, dtype)
+
+    return rule
+
+
+def _random_bits(name: str) -> Rule:
+    def rule(key: ValueType, counters: ValueType, *, shape: Shape) -> ValueType:
+        if any(t != ValueType((2,), UINT32) for t in (key, counters)):
+            raise DTypeError(
+                name, "wrong inputs", got=f"{key} and {counters}", expected="uint32[2] twice"
+            )
+        return ValueType(shape, UINT32)
 
     return rule
 
@@ -435,6 +446,7 @@ _define("select", 3, "elementwise", _select)
 # Sources.
 _define("constant", 0, "source", _constant, ("value",), differentiable=False)
 _define("iota", 0, "source", _iota, ("shape", "axis", "dtype"), differentiable=False)
+_define("random_bits", 2, "source", _random_bits, ("shape",), differentiable=False)
 
 # Layout.
 _define("reshape", 1, "layout", _reshape, ("shape",))

@@ -1,5 +1,5 @@
-"""Random numbers from keys: Threefry-2x32 written with the integer primitives, the same on every
-back end.
+"""Random numbers from keys by the primitive ``random_bits`` (Threefry-2x32), the same on every back
+end.
 
 A key is two uint32 numbers. The same key gives the same numbers; ``split`` makes independent keys.
 ``Generator`` keeps a key in a variable and hands out new ones.
@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 from chainrule.config import config
 from chainrule.dtypes import FLOAT32, FLOAT64, INT64, UINT32, as_dtype
 from chainrule.errors import ArgumentError, DTypeError
+from chainrule.graph.primitives import PRIMITIVES
 from chainrule.tensor.composites import erf_inv
-from chainrule.tensor.creation import iota
 from chainrule.tensor.elementwise import astype, clip, cos, log, sin, sqrt
 from chainrule.tensor.jit import jit
-from chainrule.tensor.layout import Shape, argsort, as_shape, concatenate, reshape, stack
+from chainrule.tensor.layout import Shape, argsort, as_shape, concatenate, reshape
 from chainrule.tensor.state import STATE, paused_tapes
-from chainrule.tensor.tensor import Tensor, Variable, as_tensor
+from chainrule.tensor.tensor import Tensor, Variable, as_tensor, bind
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = 0x1BD11BDA
+_RANDOM_BITS = PRIMITIVES["random_bits"]
 # From so many numbers on a compiled program pays, which makes this many at a time.
 _MANY = 1 << 17
 _BLOCK = 1 << 14
@@ -56,24 +55,8 @@ def _constant(value: int) -> Tensor:
     return Tensor(np.asarray(value & 0xFFFFFFFF, np.uint32))
 
 
-def _rotate(x: Tensor, distance: int) -> Tensor:
-    return (x << _constant(distance)) | (x >> _constant(32 - distance))
-
-
-def threefry(key: Tensor, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
-    """Twenty rounds of Threefry-2x32: two uint32 counters of any shape to two uint32 random
-    numbers.
-    """
-    first, second = key[0], key[1]
-    schedule = (first, second, first ^ second ^ _constant(_PARITY))
-    x0, x1 = x0 + schedule[0], x1 + schedule[1]
-    for block in range(5):
-        for distance in _ROTATIONS[block % 2]:
-            x0 = x0 + x1
-            x1 = _rotate(x1, distance) ^ x0
-        x0 = x0 + schedule[(block + 1) % 3]
-        x1 = x1 + schedule[(block + 2) % 3] + _constant(block + 1)
-    return x0, x1
+def _counters(first: int, second: int) -> Tensor:
+    return Tensor(np.array([first & 0xFFFFFFFF, second & 0xFFFFFFFF], np.uint32))
 
 
 def _checked(key: Any) -> Tensor:
@@ -91,15 +74,15 @@ def _checked(key: Any) -> Tensor:
 
 def bits(key: Any, count: int) -> Tensor:
     """``count`` random uint32 numbers."""
-    key, half = _checked(key), (count + 1) // 2
-    if half == 0:
-        return Tensor(np.zeros(0, np.uint32))
+    key = _checked(key)
     if _is_many(count):
         return Tensor(_filled(_bits_of_block, key, count, UINT32))
-    positions = iota((half,), 0, UINT32)
-    x0, x1 = threefry(key, positions, positions + _constant(half))
-    both = concatenate([x0, x1])
-    return both if count == 2 * half else both[:count]
+    return _bits(key, (count,))
+
+
+def _bits(key: Tensor, shape: tuple[int, ...]) -> Tensor:
+    half = (math.prod(shape) + 1) // 2
+    return bind(_RANDOM_BITS, (key, _counters(0, half)), {"shape": shape})
 
 
 def _is_many(count: int) -> bool:
@@ -108,28 +91,25 @@ def _is_many(count: int) -> bool:
 
 
 @jit
-def _bits_of_block(key: Tensor, first: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
-    positions = iota((_BLOCK,), 0, UINT32) + first
-    return threefry(key, positions, positions + half)
+def _bits_of_block(key: Tensor, counters: Tensor) -> Tensor:
+    return bind(_RANDOM_BITS, (key, counters), {"shape": (2, _BLOCK)})
 
 
 @jit
-def _units_of_block(key: Tensor, first: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
-    x0, x1 = _bits_of_block(key, first, half)
-    return _to_unit(x0), _to_unit(x1)
+def _units_of_block(key: Tensor, counters: Tensor) -> Tensor:
+    return _to_unit(_bits_of_block(key, counters))
 
 
 def _filled(block: Any, key: Tensor, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Random numbers by a program for one block: one program serves every count."""
     half = (count + 1) // 2
-    both, length = np.empty(2 * half, dtype), np.asarray(half, np.uint32)
+    both = np.empty((2, half), dtype)
     with paused_tapes():
         for first in range(0, half, _BLOCK):
             stop = min(first + _BLOCK, half)
-            x0, x1 = block(key, np.asarray(first, np.uint32), length)
-            both[first:stop] = x0.concrete("random")[: stop - first]
-            both[half + first : half + stop] = x1.concrete("random")[: stop - first]
-    return both[:count]
+            made = block(key, _counters(first, half + first)).concrete("random")
+            both[:, first:stop] = made[:, : stop - first]
+    return both.reshape(-1)[:count]
 
 
 def split(key: Any, num: int = 2) -> Tensor:
@@ -143,8 +123,8 @@ def split(key: Any, num: int = 2) -> Tensor:
 
 def fold_in(key: Any, number: int) -> Tensor:
     """A key that depends on ``key`` and a number, such as a step or a layer's position."""
-    x0, x1 = threefry(_checked(key), _constant(number), _constant(number >> 32))
-    return stack([x0, x1])
+    counters = _counters(number, number >> 32)
+    return bind(_RANDOM_BITS, (_checked(key), counters), {"shape": (2,)})
 
 
 def uniform(
@@ -197,7 +177,7 @@ def _unit(key: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
         return reshape((upper * 67108864.0 + lower) * (1.0 / 9007199254740992.0), shape)
     if _is_many(count):
         return Tensor(_filled(_units_of_block, _checked(key), count, dtype).reshape(shape))
-    return reshape(_to_unit(bits(key, count)), shape)
+    return _to_unit(_bits(_checked(key), shape))
 
 
 def _to_unit(words: Tensor) -> Tensor:

@@ -56,6 +56,14 @@ def _integers(*shape: int, high: int = 5) -> NDArray[Any]:
     return _GENERATOR.integers(0, high, shape)
 
 
+def _words(*words: int) -> NDArray[Any]:
+    return np.array(words, np.uint32)
+
+
+def _bits(*shape: int) -> Callable[..., Any]:
+    return lambda key, counters: ops.random_bits(key, counters, shape)
+
+
 def _elementwise() -> dict[str, list[Sample]]:
     table: dict[str, list[Sample]] = {}
     for name in ["exp", "expm1", "tanh", "sigmoid", "erf", "sin", "cos", "negative"]:
@@ -99,6 +107,9 @@ def _structural() -> dict[str, list[Sample]]:
     return {
         "constant": _of(lambda x: x + x.constant_like(2.5), _array(3)),
         "iota": _of(lambda x: x * iota((3, 4), 1, "float64"), _array(3, 4)),
+        "random_bits": _of(_bits(3, 5), _words(7, 2**32 - 1), _words(2**32 - 2, 8))
+        + _of(_bits(300), _words(0, 1), _words(0, 150))
+        + _of(_bits(0), _words(1, 2), _words(0, 0)),
         "reshape": _of(lambda x: ops.reshape(x, (4, 3)), _array(3, 4)),
         "transpose": _of(lambda x: ops.transpose(x, (2, 0, 1)), _array(2, 3, 4)),
         "broadcast_to": _of(lambda x: ops.broadcast_to(x, (2, 3, 4)), _array(3, 1)),

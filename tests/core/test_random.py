@@ -8,6 +8,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import ArgumentError, DTypeError
+from chainrule.graph import operations as ops
 
 random = cr.random
 
@@ -19,11 +20,51 @@ KNOWN = [
 ]
 
 
+MASK = 0xFFFFFFFF
+
+
+def words_of_counter(key, counter):
+    """The definition of Threefry-2x32 in whole numbers."""
+    schedule = (*key, key[0] ^ key[1] ^ 0x1BD11BDA)
+    x0, x1 = ((c + k) & MASK for c, k in zip(counter, key, strict=True))
+    rotations = (13, 15, 26, 6, 17, 29, 16, 24)
+    for number in range(20):
+        distance = rotations[number % 8]
+        x0 = (x0 + x1) & MASK
+        x1 = ((x1 << distance | x1 >> (32 - distance)) & MASK) ^ x0
+        if number % 4 == 3:
+            added = number // 4 + 1
+            x0 = (x0 + schedule[added % 3]) & MASK
+            x1 = (x1 + schedule[(added + 1) % 3] + added) & MASK
+    return x0, x1
+
+
+def words(key, counters, count):
+    half = (count + 1) // 2
+    pairs = [words_of_counter(key, [(first + i) & MASK for first in counters]) for i in range(half)]
+    return ([x0 for x0, _ in pairs] + [x1 for _, x1 in pairs])[:count]
+
+
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
 def test_threefry_known_answers(counter, key, expected):
-    words = [cr.tensor(np.asarray(c, "uint32")) for c in counter]
-    found = random.threefry(cr.tensor(np.array(key, "uint32")), *words)
-    assert tuple(x.item() for x in found) == expected
+    assert words_of_counter(key, counter) == expected
+    key = cr.tensor(np.array(key, "uint32"))
+    found = ops.random_bits(key, cr.tensor(np.array(counter, "uint32")), (2,))
+    assert tuple(found.tolist()) == expected
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 + 5, 2**64 - 1])
+def test_bits_are_those_of_the_definition(seed):
+    key = seed >> 32, seed & MASK
+    for count in (0, 1, 2, 3, 31, 32, 33, 127, 290):
+        expected = words(key, (0, (count + 1) // 2), count)
+        assert random.bits(random.key(seed), count).tolist() == expected
+        jitted = cr.jit(lambda k, count=count: random.bits(k, count))
+        assert jitted(random.key(seed)).tolist() == expected
+    flat = [number for pair in random.split(random.key(seed), 3).tolist() for number in pair]
+    assert flat == words(key, (0, 3), 6)
+    folded = random.fold_in(random.key(seed), 2**40 + 9).tolist()
+    assert folded == list(words_of_counter(key, (9, 2**8)))
 
 
 def test_same_bits_in_another_process():

@@ -8,8 +8,11 @@ import pytest
 
 import chainrule as cr
 from chainrule.backends.cpu.llvm import runnable_variants
-from chainrule.backends.cpu.movement import BYTES_IN_CACHE
+from chainrule.backends.cpu.movement import BYTES_IN_CACHE, MOST_PIECES
+from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.target import TARGETS
+from chainrule.backends.reference.threefry import random_bits
+from chainrule.graph import operations as ops
 
 LINES = [((40, 26), 1), ((40, 26), 0), ((9, 7), 1), ((3, 1), 1), ((2, 33, 5), 1), ((17,), 0)]
 LINES += [((700, 16), 1)]  # in pieces
@@ -97,3 +100,35 @@ def test_scatter_add(width: int) -> None:
     found = cr.jit(cr.scatter_add)(x, rows, updates).numpy()
     np.add.at(x, rows, updates)
     np.testing.assert_allclose(found, x, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("processor")
+@pytest.mark.parametrize("size", [1, 2, 7, 16, 31, 32, 33, 95, 5001, 40_003])
+def test_random_bits(size: int) -> None:
+    keys = np.array([[3, 2**31 + 7], [2**32 - 1, 5]], np.uint32)
+    counters = np.array([2**32 - 3, 11], np.uint32)  # passes the largest
+
+    @cr.jit
+    def draw(keys: Any, counters: Any) -> Any:
+        shape = (1, size)
+        return ops.random_bits(keys[1], counters, shape), ops.random_bits(
+            keys[1, ::-1], keys[0], shape
+        )
+
+    found = draw(keys, counters)
+    expected = [random_bits(keys[1], counters, (1, size))]
+    expected += [random_bits(keys[1, ::-1], keys[0], (1, size))]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_random_bits_in_pieces(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cr.config, "threads", threads)
+    key = np.array([0, 3], np.uint32)
+    for count, pieces in [(500, 1), (1030, 2), (70_001, MOST_PIECES)]:
+        draw = cr.jit(lambda k, count=count: cr.random.bits(k, count))
+        counters = np.array([0, (count + 1) // 2], np.uint32)
+        np.testing.assert_array_equal(draw(key).numpy(), random_bits(key, counters, (count,)))
+        (kernel,) = Plan(draw.graphs[0], TARGETS["avx512"]).kernels
+        assert kernel.pieces(TARGETS["avx512"]) == pieces

@@ -57,6 +57,13 @@ def constant(value: float, scalar: str, lanes: int = 1) -> Register:
     return Register(text if lanes == 1 else f"splat ({scalar} {text})", scalar, lanes)
 
 
+def lane_numbers(lanes: int) -> Register:
+    """0, 1, 2, ... in the lanes."""
+    if lanes == 1:
+        return constant(0, "i32")
+    return Register(f"<{', '.join(f'i32 {lane}' for lane in range(lanes))}>", "i32", lanes)
+
+
 class Loop:
     """A loop under construction: ``index`` and ``values`` inside, ``results`` after it."""
 

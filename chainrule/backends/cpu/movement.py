@@ -1,5 +1,5 @@
 """Kernels that index, order and count: take, scatter_add, argsort, argmax, argmin, cumulative_sum,
-iota.
+iota, random_bits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from chainrule.backends.cpu.addressing import (
 )
 from chainrule.backends.cpu.elementwise import ELEMENTWISE, convert
 from chainrule.backends.cpu.faults import INDEX_OUT_OF_RANGE
-from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
+from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant, lane_numbers
+from chainrule.backends.cpu.random_bits import WORK, emit_random_bits
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import View, contiguous_strides
 from chainrule.dtypes import INT64
@@ -54,6 +55,10 @@ class Movement:
         Rows are gathered, and lines searched and summed up, in any order; what scatter_add adds to
         one place and what argsort has one scratch line for is not cut.
         """
+        if self.primitive == "random_bits":
+            size = math.prod(self.target.shape)
+            vectors = size // 2 // (target.vector_bytes // 4)
+            return max(1, min(MOST_PIECES, size * WORK // WORK_OF_A_PIECE, vectors))
         if self.primitive not in _WORK_OF_AN_ELEMENT:
             return 1
         axes = self._cut_axes()
@@ -211,6 +216,11 @@ def _iota(f: Function, kernel: Movement, target: Target) -> None:
         store(f, index, made, pointer, places)
 
 
+def _random_bits(f: Function, kernel: Movement, target: Target) -> None:
+    key, counters = kernel.inputs
+    emit_random_bits(f, key, counters, kernel.target, target, kernel.pieces(target))
+
+
 def _lines(kernel: Movement) -> tuple[int, list[int]]:
     """The axis worked along, and the lengths of the other axes."""
     shape, axis = kernel.inputs[0].shape, int(kernel.attributes["axis"])
@@ -247,7 +257,7 @@ def _best_of_line(f: Function, kernel: Movement, line: Register, lanes: int) -> 
     def candidates(first: Register) -> tuple[Register, Register]:
         x = f.load(f.at(line, f.binary("mul", first, constant(step, "i64"))), scalar, lanes)
         places = f.splat(f.cast("trunc", first, "i32"), lanes)
-        return x, f.binary("add", places, _numbers(lanes))
+        return x, f.binary("add", places, lane_numbers(lanes))
 
     best = candidates(constant(0, "i64"))
     with f.loop(lanes, length - lanes + 1, lanes, best) as loop:
@@ -262,13 +272,6 @@ def _best_of_line(f: Function, kernel: Movement, line: Register, lanes: int) -> 
     while best[0].lanes > 1:
         best = _better_half(f, kernel, *best)
     return best[1]
-
-
-def _numbers(lanes: int) -> Register:
-    """0, 1, 2, ... in the lanes."""
-    if lanes == 1:
-        return constant(0, "i32")
-    return Register(f"<{', '.join(f'i32 {lane}' for lane in range(lanes))}>", "i32", lanes)
 
 
 def _better(f: Function, kernel: Movement, x: Register, y: Register) -> Register:
@@ -373,6 +376,7 @@ MOVEMENTS: dict[str, Callable[[Function, Movement, Target], None]] = {
     "take": _take,
     "scatter_add": _scatter_add,
     "iota": _iota,
+    "random_bits": _random_bits,
     "argmax": _argument,
     "argmin": _argument,
     "argsort": _argsort,

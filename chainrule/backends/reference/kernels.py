@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from chainrule.backends.reference import windows
 from chainrule.backends.reference.erf import erf
+from chainrule.backends.reference.threefry import random_bits
 from chainrule.errors import ArgumentError
 
 A = NDArray[Any]
@@ -226,7 +227,7 @@ KERNELS: dict[str, Kernel] = {
     # sources and layout
     "constant": _constant, "iota": _iota, "reshape": _reshape, "transpose": _transpose,
     "broadcast_to": np.broadcast_to, "slice": _slice, "pad": _pad, "concatenate": _concatenate,
-    "flip": _flip,
+    "flip": _flip, "random_bits": random_bits,
     # reductions, matrices, indexing
     "reduce_sum": _reduce_sum, "reduce_product": _reduce_product, "reduce_max": _reduce_max,
     "reduce_min": _reduce_min, "argmax": _argmax, "argmin": _argmin, "argsort": _argsort,
