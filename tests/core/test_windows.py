@@ -283,6 +283,39 @@ def test_same_with_an_even_rest_at_the_end():
     assert even.tolist() == [21.0, 32.0, 43.0, 54.0, 5.0]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("taps", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_transposed_same_undoes_same(count, taps, stride):
+    generator = np.random.default_rng(0)
+    dy, kernel = generator.normal(size=(1, count, 2)), generator.normal(size=(taps, 3, 2))
+    x = np.zeros((1, count * stride, 3))
+    pullback = cr.vjp(lambda v: cr.convolution(v, kernel, stride, "same"), x)[1]
+    found = cr.convolution_transpose(dy, kernel, stride, "same")
+    np.testing.assert_allclose(found, pullback(dy)[0], rtol=1e-13, atol=1e-13)
+
+
+# What keras.ops.conv_transpose (3.15 on TensorFlow) made of [1, 10, 100] with kernel [1, 2, ...].
+TRANSPOSED = [
+    (3, 2, "valid", None, [1, 2, 13, 20, 130, 200, 300]),
+    (1, 3, "valid", None, [1, 0, 0, 10, 0, 0, 100, 0, 0]),
+    (1, 3, "valid", 1, [1, 0, 0, 10, 0, 0, 100, 0]),
+    (3, 2, "same", None, [1, 2, 13, 20, 130, 200]),
+    (3, 2, "same", 0, [2, 13, 20, 130, 200]),
+    (3, 2, "same", 1, [1, 2, 13, 20, 130, 200]),
+    (2, 2, "same", 1, [1, 2, 10, 20, 100]),
+    (5, 3, "same", 2, [2, 3, 14, 25, 30, 140, 250, 300, 400]),
+]
+
+
+@pytest.mark.parametrize(("taps", "stride", "padding", "extra", "expected"), TRANSPOSED)
+def test_transposed_lengths_are_keras(taps, stride, padding, extra, expected):
+    x = np.array([1.0, 10.0, 100.0]).reshape(1, 3, 1)
+    kernel = np.arange(1.0, taps + 1).reshape(taps, 1, 1)
+    found = cr.convolution_transpose(x, kernel, stride, padding, extra)
+    assert found[0, :, 0].tolist() == expected
+
+
 def test_causal_sees_nothing_later():
     x = np.random.default_rng(0).normal(size=(1, 8, 2))
     kernel = np.random.default_rng(1).normal(size=(3, 2, 4))
