@@ -135,6 +135,7 @@ def test_missing_docstrings_are_found() -> None:
 
 
 HEAVY = (
+    "PIL",
     "click",
     "llvmlite",
     "matplotlib",

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 PACKAGE = "chainrule"
 
-_FLOOR_0 = ("errors", "dtypes", "config", "tree")
+_FLOOR_0 = ("errors", "dtypes", "config", "tree", "cache_folder")
 _FLOOR_1 = (*_FLOOR_0, "graph")
 _FLOOR_2 = (*_FLOOR_1, "backprop", "passes")
 _FLOOR_3 = (*_FLOOR_2, "backends", "backends.reference", "backends.cpu")
@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dtypes": ("errors",),
     "config": ("errors", "dtypes"),
     "tree": ("errors",),
+    "cache_folder": (),
     "graph": _FLOOR_0,
     "backprop": _FLOOR_1,
     "passes": _FLOOR_1,
@@ -42,7 +43,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "optimizers": _FLOOR_4,
     "losses": _FLOOR_4,
     "metrics": (*_FLOOR_4, "losses"),
-    "data": ("errors",),
+    "data": ("errors", "cache_folder"),
     "formats": ("errors",),
     "training": (*_FLOOR_5, "formats"),
     "estimators": _FLOOR_6,
@@ -54,12 +55,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 #: third-party package -> the files or folders that may import it. NumPy may be imported everywhere.
 OWNERS: dict[str, tuple[str, ...]] = {
+    "PIL": ("data/image_decoding.py",),
     "click": ("cli",),
     "llvmlite": ("backends/cpu/llvm.py",),
     "matplotlib": ("training/history.py",),
     "narwhals": ("data",),
     "pandas": ("training/history.py",),
-    "platformdirs": ("backends/cpu/cache.py",),
+    "platformdirs": ("cache_folder.py",),
     "polars": ("data/readers.py",),
     "rich": ("cli", "training/progress.py"),
     "safetensors": ("formats",),

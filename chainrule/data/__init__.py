@@ -1,11 +1,17 @@
-"""Tables and targets: read them, describe them, turn them into numbers for a network.
+"""Tables, pictures and targets: read them, describe them, turn them into numbers for a network.
 
 file, data frame, array  ->  Table  ->  TablePreprocessor  ->  float32 features (N, D)
 target column            ->  ClassEncoder, MultiLabelEncoder or RegressionScaler  ->  codes or
 numbers
+folder of pictures       ->  ImageData: pictures (N, height, width, channels) and their classes
+idx file                 ->  array
 """
 
 from chainrule.data.convert import as_table
+from chainrule.data.idx_files import idx
+from chainrule.data.image_decoding import ImagePreparation
+from chainrule.data.image_files import Skipped
+from chainrule.data.image_reading import ImageData, images, read_pictures
 from chainrule.data.preprocessing import TablePreprocessor
 from chainrule.data.readers import read_table
 from chainrule.data.report import DroppedColumn, PreprocessorReport, UsedColumn
@@ -23,16 +29,22 @@ __all__ = [
     "ClassEncoder",
     "Column",
     "DroppedColumn",
+    "ImageData",
+    "ImagePreparation",
     "MatrixTable",
     "MultiLabelEncoder",
     "PreprocessorReport",
     "RegressionScaler",
+    "Skipped",
     "Table",
     "TablePreprocessor",
     "TaskDecision",
     "UsedColumn",
     "as_table",
+    "idx",
+    "images",
     "infer_task",
+    "read_pictures",
     "read_table",
     "split_indices",
 ]

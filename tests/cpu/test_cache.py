@@ -244,7 +244,7 @@ def test_the_variable_chooses_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("CHAINRULE_CACHE_DIR", "off")
     assert cache.default_folder() is None
     monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
-    assert cache.default_folder() == tmp_path
+    assert cache.default_folder() == tmp_path / "objects"
     monkeypatch.delenv("CHAINRULE_CACHE_DIR")
     assert cache.default_folder().parts[-2:] == ("chainrule", "objects")
 

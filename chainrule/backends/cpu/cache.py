@@ -6,8 +6,7 @@ files belong to the user and nobody else may write them; what does not fit is th
 again. Where there is no such folder (no home, a read-only one, another user's) everything works
 from memory.
 
-The folder is ``$CHAINRULE_CACHE_DIR`` if that is set (``off`` for none), else ``chainrule/objects``
-where the system keeps caches.
+The folder is ``objects`` in the user's cache folder; see `chainrule.cache_folder`.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from chainrule.backends.cpu import llvm
+from chainrule.cache_folder import cache_folder
 from chainrule.errors import GraphError, StateError
 
 DISK_LIMIT = 256 << 20
@@ -212,16 +212,7 @@ def _digest(name: str, content: bytes) -> bytes:
 
 def default_folder() -> Path | None:
     """Where this user's entries are kept, or None."""
-    chosen = os.environ.get("CHAINRULE_CACHE_DIR")
-    if chosen:
-        return None if chosen == "off" else Path(chosen).expanduser().absolute()
-    import platformdirs
-
-    try:
-        folder = platformdirs.user_cache_path("chainrule", appauthor=False) / "objects"
-    except (OSError, RuntimeError):  # no home
-        return None
-    return folder if folder.is_absolute() else None
+    return cache_folder("objects")
 
 
 # ---- compiled modules
