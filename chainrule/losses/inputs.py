@@ -24,7 +24,7 @@ def concrete_values(value: Tensor) -> NDArray[Any] | None:
 def predictions_tensor(y_pred: TensorLike, where: str) -> Tensor:
     """Predictions in a floating dtype, with a batch axis."""
     prediction = as_tensor(y_pred)
-    if prediction.ndim == 0:
+    if not prediction.shape:
         raise ShapeError(
             where,
             "predictions without a batch axis",
@@ -32,7 +32,7 @@ def predictions_tensor(y_pred: TensorLike, where: str) -> Tensor:
             expected="(batch, ...)",
             fix="pass one row for each example, for example y_pred[None]",
         )
-    if not dtypes.is_floating(prediction.dtype):
+    if prediction.dtype.kind != "f":
         prediction = prediction.astype(dtypes.DEFAULT_FLOAT)
     return prediction
 
@@ -73,8 +73,10 @@ def paired(y_true: TensorLike, y_pred: TensorLike, where: str) -> tuple[Tensor, 
     ``(N, 1)``.
     """
     prediction = predictions_tensor(y_pred, where)
-    target = align(as_tensor(y_true), prediction.shape, where).astype(prediction.dtype)
-    if prediction.ndim == 1:
+    target = align(as_tensor(y_true), prediction.shape, where)
+    if target.dtype != prediction.dtype:
+        target = target.astype(prediction.dtype)
+    if len(prediction.shape) == 1:
         return functions.expand_dims(target, -1), functions.expand_dims(prediction, -1)
     return target, prediction
 

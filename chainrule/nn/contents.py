@@ -38,18 +38,17 @@ def held(
     """The objects of these kinds in the attributes of ``owner``, with their names.
 
     Lists, tuples and dictionaries are looked into: ``self.blocks = [...]`` gives ``blocks/0``,
-    ``blocks/1``. Attributes named in ``skip`` are left out where they are such containers.
+    ``blocks/1``. Attributes named in ``skip`` are left out.
     """
     found: list[tuple[str, Any]] = []
     for name, value in vars(owner).items():
         kind = type(value)
-        if kind in _settings:
+        if kind in _settings or name in skip:
             continue
         if isinstance(value, kinds):
             found.append((name, value))
         elif isinstance(value, _CONTAINERS):
-            if name not in skip:
-                _look_into(value, name, kinds, found)
+            _look_into(value, name, kinds, found)
         elif not (issubclass(kind, (Variable, Generator)) or hasattr(kind, "named_layers")):
             _settings.add(kind)
     return found
@@ -89,11 +88,19 @@ def walk(root: "Layer") -> Iterator[Place]:
 def variables_of(root: "Layer") -> Iterator[tuple[str, Variable, bool]]:
     """Path, variable and whether it is trained, for every variable in the tree, each once."""
     seen: set[int] = set()
-    for place in walk(root):
-        for name, variable in place.layer.own_variables():
+    ahead = [("", root, root.trainable)]
+    while ahead:
+        path, layer, trainable = ahead.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        variables, layers = layer._own_variables_and_layers()
+        for name, variable in variables:
             if id(variable) not in seen:
                 seen.add(id(variable))
-                yield join(place.path, name), variable, place.trainable and variable.trainable
+                yield join(path, name), variable, trainable and variable.trainable
+        for name, inner in reversed(layers):
+            ahead.append((join(path, name), inner, trainable and inner.trainable))
 
 
 def generators_of(root: "Layer") -> Iterator[tuple[str, "Layer", Generator]]:

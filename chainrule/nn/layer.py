@@ -153,16 +153,21 @@ class Layer(Configurable):
             ShapeError: rank or width do not fit.
             DTypeError: not numbers, or of the wrong kind.
         """
-        if "_weights" not in self.__dict__:
+        own = self.__dict__
+        if "_weights" not in own:
             label = snake_case(type(self).__name__)
             raise StateError(label, "not set up", fix="call super().__init__() in __init__")
         with calling(self, training) as call:
-            self._last_call = call.number
+            # Into the dictionary: a model looks at the attributes that are set.
+            own["_last_call"] = call.number
             if not self.built and not self._path:
                 call.root.assign_paths()
-            where = self.where
+            where = self._path or self.name
             try:
-                inputs = self._checked_inputs(to_tensors(where, inputs, self._dtype))
+                if type(inputs) is not Tensor or inputs.dtype is not self._dtype:
+                    inputs = to_tensors(where, inputs, self._dtype)
+                if self.takes == "several" or not isinstance(inputs, Tensor):
+                    inputs = self._checked_inputs(inputs)
                 if not self.built:
                     self._build(shapes_of(inputs), call.root)
                 with scope(where):
@@ -171,7 +176,7 @@ class Layer(Configurable):
                 if not hasattr(error, "__notes__"):
                     error.add_note(f"in layer {where} ({type(self).__name__})")
                 raise
-        self._input_shape, self._output_shape = shapes_of(inputs), shapes_of(outputs)
+        own["_input_shape"], own["_output_shape"] = shapes_of(inputs), shapes_of(outputs)
         return outputs  # type: ignore[no-any-return]  # call may be the user's
 
     def _checked_inputs(self, inputs: Any) -> Any:
@@ -285,6 +290,23 @@ class Layer(Configurable):
         own = list(self._weights.items())
         known = {id(variable) for _, variable in own}
         return own + [(name, v) for name, v in held(self, Variable, _OWN) if id(v) not in known]
+
+    def _own_variables_and_layers(
+        self,
+    ) -> tuple[list[tuple[str, Variable]], list[tuple[str, "Layer"]]]:
+        """``own_variables`` and ``named_layers``, with one look at the attributes for both."""
+        cls = type(self)
+        if (cls.own_variables, cls.named_layers) != (Layer.own_variables, Layer.named_layers):
+            return self.own_variables(), self.named_layers()
+        variables = list(self._weights.items())
+        known = {id(variable) for _, variable in variables}
+        layers = []
+        for name, part in held(self, (Variable, Layer), _OWN):
+            if isinstance(part, Layer):
+                layers.append((name, part))
+            elif id(part) not in known:
+                variables.append((name, part))
+        return variables, layers
 
     @property
     def weights(self) -> dict[str, Variable]:

@@ -331,10 +331,12 @@ class Optimizer:
                 self._apply(gradients, variables)
                 return
             # One compiled program instead of a dozen operations a variable.
-            key = tuple((id(v), id(v.constraint)) for v in variables)
-            if key not in self._programs:
-                self._programs[key] = jit(functools.partial(self._apply, variables=variables))
-            self._programs[key](gradients)
+            key = tuple([(id(v), id(v.constraint)) for v in variables])
+            update = self._programs.get(key)
+            if update is None:
+                update = jit(functools.partial(self._apply_each, variables))
+                self._programs[key] = update
+            update(*gradients)
 
     def __setattr__(self, name: str, value: object) -> None:
         # A changed setting is a constant of another program; the learning rate is a variable.
@@ -345,6 +347,9 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         # Copies compile for themselves.
         return {**self.__dict__, "_programs": {}}
+
+    def _apply_each(self, variables: list[Variable], *gradients: Tensor) -> None:
+        self._apply(list(gradients), variables)
 
     def _apply(self, gradients: list[Tensor], variables: list[Variable]) -> None:
         gradients, ready = self._accumulated(gradients, variables)
@@ -395,11 +400,16 @@ class Optimizer:
                 fix="check that the loss depends on them and that they were used under the tape;"
                 ' leave them out, or pass missing_gradients="skip", if they are not to be trained',
             )
-        present = [(_converted(g, v), v) for g, v in pairs if g is not None]
-        return [gradient for gradient, _ in present], [variable for _, variable in present]
+        gradients, variables = [], []
+        for gradient, variable in pairs:
+            if gradient is not None:
+                gradients.append(_converted(gradient, variable))
+                variables.append(variable)
+        return gradients, variables
 
     def _refuse_unknown(self, variables: Sequence[Variable]) -> None:
-        unknown = [variable.path for variable in variables if id(variable) not in self._slots]
+        slots = self._slots
+        unknown = [variable.path for variable in variables if id(variable) not in slots]
         if unknown:
             raise StateError(
                 self.name,
@@ -551,7 +561,9 @@ def _converted(gradient: Tensor | NDArray[Any], variable: Variable) -> Tensor:
             got=result.shape,
             expected=variable.shape,
         )
-    return result if result.dtype == variable.dtype else functions.astype(result, variable.dtype)
+    if result.dtype is variable.dtype:
+        return result
+    return functions.astype(result, variable.dtype)
 
 
 def _select(ready: Tensor | None, new: Tensor, old: Tensor) -> Tensor:

@@ -61,15 +61,13 @@ class _Record(NamedTuple):
         key: the structure: equal for records with the same backward graph.
         arrays: the values of all tensors.
         places: from a tensor's id to its place.
-        targets, seeds, sources: places.
+        ends: the targets, the seeds and the sources.
     """
 
     key: Key
     arrays: list[Any]
     places: dict[int, int]
-    targets: list[int]
-    seeds: list[int]
-    sources: list[int]
+    ends: tuple[Sequence[Tensor], ...]
 
     @classmethod
     def of(
@@ -85,30 +83,31 @@ class _Record(NamedTuple):
         for node in nodes:
             if node.pullback is not None:
                 return None
-            primitive = node.primitive
-            operations += (primitive, DERIVATIVES.get(primitive.name), len(node.inputs))
+            primitive, inputs = node.primitive, node.inputs
+            operations += (primitive, DERIVATIVES.get(primitive.name), len(inputs))
             if node.attributes:
                 operations.append(tuple(node.attributes.items()))
-            tensors += node.inputs
+            tensors += inputs
             tensors += node.outputs
         tensors += targets
         tensors += seeds
         tensors += sources
-        distinct = {id(x): x for x in tensors}
+        # By functions of C where it can be: this is the part that every step pays for.
+        names = list(map(id, tensors))
+        distinct = dict(zip(names, tensors, strict=True))
         arrays = [x._payload for x in distinct.values()]
         if Value in map(type, arrays):
             return None
         places = dict(zip(distinct, range(len(distinct)), strict=True))
         key = (
             tuple(operations),
-            tuple([places[id(x)] for x in tensors]),
+            tuple(map(places.__getitem__, names)),
             tuple([x.shape for x in distinct.values()]),
             tuple([x.dtype for x in distinct.values()]),
             len(targets),
             len(sources),
         )
-        ends = [[places[id(x)] for x in group] for group in (targets, seeds, sources)]
-        return cls(key, arrays, places, *ends)
+        return cls(key, arrays, places, (targets, seeds, sources))
 
 
 class _Program:
@@ -128,7 +127,7 @@ class _Program:
             for node in nodes
         ]
         targets, seeds, sources = (
-            [values[i] for i in places] for places in (record.targets, record.seeds, record.sources)
+            [values[record.places[id(x)]] for x in tensors] for tensors in record.ends
         )
         gradients = backpropagate(stand_ins, list(zip(targets, seeds, strict=True)), sources)
         self._found = [x is not None for x in gradients]

@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.dtypes import FLOAT64, as_dtype
 from chainrule.errors import ArgumentError
 from chainrule.graph import operations as ops
+from chainrule.graph.primitives import PRIMITIVES
 from chainrule.tensor.creation import iota
 from chainrule.tensor.custom import attach_gradient
 from chainrule.tensor.elementwise import (
@@ -34,7 +35,9 @@ from chainrule.tensor.elementwise import (
 )
 from chainrule.tensor.layout import expand_dims, reshape, squeeze
 from chainrule.tensor.reductions import Axis, max, sum
-from chainrule.tensor.tensor import Tensor, as_tensor
+from chainrule.tensor.tensor import Tensor, as_tensor, bind
+
+_MATMUL, _LESS_EQUAL, _SELECT = (PRIMITIVES[x] for x in ("matmul", "less_equal", "select"))
 
 
 def matmul(x: Any, y: Any) -> Tensor:
@@ -58,6 +61,8 @@ def matmul(x: Any, y: Any) -> Tensor:
         raise ArgumentError(
             "matmul", "a scalar is no matrix", got=f"{x.shape} @ {y.shape}", fix="use *"
         )
+    if left > 1 and right > 1:
+        return bind(_MATMUL, (x, y), {})
     row, column = left == 1, right == 1
     result = ops.matmul(expand_dims(x, 0) if row else x, expand_dims(y, 1) if column else y)
     if row:
@@ -68,7 +73,8 @@ def matmul(x: Any, y: Any) -> Tensor:
 def relu(x: Any) -> Tensor:
     """max(x, 0), elementwise; derivative 1 above 0, 0 at and below it; NaN stays NaN."""
     x = floating(x)
-    return where(less_equal(x, 0), 0, x)
+    zero = x.constant_like(0)
+    return bind(_SELECT, (bind(_LESS_EQUAL, (x, zero), {}), zero, x), {})
 
 
 def softplus(x: Any) -> Tensor:

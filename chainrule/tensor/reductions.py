@@ -18,8 +18,9 @@ def normalize_axes(where: str, axis: Axis, rank: int) -> tuple[int, ...]:
     """The axes to reduce, increasing; None means all."""
     if axis is None:
         return tuple(range(rank))
-    axes = (axis,) if isinstance(axis, int) else axis
-    return tuple(sorted({normalize_axis(where, a, rank) for a in axes}))
+    if isinstance(axis, int):
+        return (normalize_axis(where, axis, rank),)
+    return tuple(sorted({normalize_axis(where, a, rank) for a in axis}))
 
 
 def _reduce(operation: Any, name: str, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
@@ -51,12 +52,18 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over axes, all by default; integers are averaged as float32."""
+    unchanging = type(x) is Tensor  # neither a variable nor an array that others write to
     x = floating(x)
-    axes = normalize_axes("mean", axis, len(x.shape))
+    shape = x.shape
+    axes = normalize_axes("mean", axis, len(shape))
+    count = math.prod([shape[a] for a in axes])
+    if count == 1 and unchanging:
+        left = shape if keepdims else [n for a, n in enumerate(shape) if a not in axes]
+        return ops.reshape(x, left)
     total = ops.reduce_sum(x, axes)
     if keepdims:
-        total = ops.keep_axes(total, axes, x.shape)
-    return divide(total, math.prod([x.shape[a] for a in axes]))
+        total = ops.keep_axes(total, axes, shape)
+    return divide(total, count)
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

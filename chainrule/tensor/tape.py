@@ -62,7 +62,8 @@ class GradientTape:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        STATE.tapes = tuple(tape for tape in STATE.tapes if tape is not self)
+        if STATE.tapes:
+            STATE.tapes = tuple([tape for tape in STATE.tapes if tape is not self])
 
     def watch(self, tensors: Any) -> None:
         """Follow a tensor, or every tensor of a nested structure.
@@ -149,11 +150,13 @@ class GradientTape:
         if not self._persistent:
             self.__exit__(None, None, None)
             self._nodes.clear()
-        found = iter(backward(nodes, targets, seeds, flat))
-        results = []
-        for group in expanded:
-            parts = [g for g in (next(found) for _ in group) if g is not None]
-            results.append(sum(parts[1:], parts[0]) if parts else None)
+        results: list[Any] = backward(nodes, targets, seeds, flat)
+        if [*map(len, expanded)] != [1] * len(expanded):
+            found = iter(results)
+            results = []
+            for group in expanded:
+                parts = [g for g in (next(found) for _ in group) if g is not None]
+                results.append(sum(parts[1:], parts[0]) if parts else None)
         return tree.unflatten(structure, results)
 
     def _target(self, x: Any) -> Tensor:
@@ -201,7 +204,7 @@ class GradientTape:
 
 def _ones_like(x: Tensor) -> Tensor:
     if STATE.trace is None:
-        return Tensor(np.ones(x.shape, x.dtype))
+        return Tensor(np.ones(x.shape, x.dtype)) if x.shape else x.constant_like(1)
     # A value of the graph, so that what is computed from it is written down and not stored as a
     # large constant.
     one = Tensor(STATE.trace.builder.constant(np.ones((), x.dtype)))

@@ -263,7 +263,7 @@ def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) 
     tensors = inputs
     for x in inputs:
         if type(x) is not Tensor:
-            tensors = tuple([x._read() for x in inputs])
+            tensors = tuple([x if type(x) is Tensor else x._read() for x in inputs])
             break
     arrays = []
     for x in tensors:
@@ -273,8 +273,12 @@ def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) 
             break
         arrays.append(payload)
     else:
+        kernel = KERNELS[primitive.name]
         try:
-            result = QUIET.copy().run(KERNELS[primitive.name], *arrays, **attributes)
+            if attributes:
+                result = QUIET.copy().run(kernel, *arrays, **attributes)
+            else:
+                result = QUIET.copy().run(kernel, *arrays)
         except ChainruleError:
             raise
         except Exception as error:

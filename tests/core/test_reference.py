@@ -97,3 +97,35 @@ def test_outer_products():
     np.testing.assert_allclose(found, np.einsum("bki,bkj->bij", x, y))
     with pytest.raises(ShapeError, match="do not fit"):
         cr.matmul(cr.ones((2, 1)), cr.ones((2, 3)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize(
+    "sizes", [(50, 1, 3), (3, 1, 1), (1, 4, 5), (6, 7, 8), (0, 3, 2), (2, 0, 3)]
+)
+def test_matrices_in_every_layout(sizes, dtype):
+    n, k, m = sizes
+    random = np.random.default_rng(0)
+    x, y = (random.integers(-9, 10, size).astype(dtype) for size in [(n, k), (k, m)])
+    exact = np.einsum("ik,kj->ij", x, y)
+    spread = np.zeros((2 * n, 3 * k), dtype)[::2, ::3]
+    spread[...] = x
+    for left in (x, np.asfortranarray(x), spread):
+        for right in (y, np.asfortranarray(y), np.flip(np.flip(y, 1).copy(), 1)):
+            found = KERNELS["matmul"](left, right)
+            assert found.dtype == x.dtype
+            np.testing.assert_array_equal(found, exact)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+@pytest.mark.parametrize("wanted", [(), (3,), (4, 3), (0, 3), (2, 1, 5)])
+def test_single_numbers_are_repeated_as_numpy_repeats_them(shape, wanted):
+    x = np.full((2,) * len(shape), 7.0)[tuple([slice(1)] * len(shape))]
+    if len(shape) > len(wanted):
+        with pytest.raises(ValueError, match="broadcast|dimensions"):
+            KERNELS["broadcast_to"](x, wanted)
+        return
+    found, exact = KERNELS["broadcast_to"](x, wanted), np.broadcast_to(x, wanted)
+    np.testing.assert_array_equal(found, exact)
+    assert (found.strides, found.dtype) == (exact.strides, exact.dtype)
+    assert not found.flags.writeable

@@ -101,6 +101,15 @@ def test_reductions_as_numpy(x, data):
     np.testing.assert_array_equal(cr.any(x > 0, axis).numpy(), np.any(x > 0, axis))
 
 
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_means_of_single_numbers_are_no_views_of_what_changes(keepdims):
+    array, variable = np.ones((3, 1)), cr.Variable(np.ones((3, 1)))
+    means = [cr.mean(x, -1, keepdims) for x in (array, variable)]
+    array[:] = 2
+    variable.assign(array)
+    assert all((mean.numpy() == 1).all() and type(mean) is cr.Tensor for mean in means)
+
+
 @given(st.data())
 @settings(deadline=None)
 def test_matmul_as_numpy(data):

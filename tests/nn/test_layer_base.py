@@ -98,6 +98,22 @@ def test_lists_dictionaries_and_variables_are_found() -> None:
     ]  # fmt: skip
 
 
+def test_what_a_class_says_of_its_variables_and_layers_is_asked() -> None:
+    class Renamed(Block):
+        def named_layers(self) -> list[tuple[str, cr.Layer]]:
+            return [(f"layer{i}", layer) for i, layer in enumerate(self.stack)]
+
+    class Hiding(SimpleNN):
+        def own_variables(self) -> list[tuple[str, cr.Variable]]:
+            return [("extra", cr.Variable(1.0))]
+
+    block, hiding = Renamed(), Hiding()
+    block(X)
+    hiding(X)
+    assert list(block.weights)[:4] == ["shift", "layer0/kernel", "layer0/bias", "layer1/kernel"]
+    assert list(hiding.weights)[:2] == ["extra", "dense1/kernel"]
+
+
 def test_shared_layers_and_cycles_count_once() -> None:
     model = SimpleNN()
     model.dense3 = model.dense2  # type: ignore[attr-defined]  # the same layer again

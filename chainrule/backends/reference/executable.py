@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chainrule.backends.executable import Repetition, repeat_one_by_one
 from chainrule.backends.reference.kernels import KERNELS, QUIET
 from chainrule.errors import ChainruleError, GraphError
-from chainrule.graph.graph import Graph, Value
+from chainrule.graph.graph import Graph, Node, Value
 from chainrule.graph.walk import last_uses
 
 
@@ -30,20 +30,20 @@ class ReferenceExecutable:
             for value in node.outputs:
                 slots[value] = len(slots)
         self._outputs = [slots[value] for value in graph.outputs]
-        self._constants: list[tuple[int, NDArray[Any]]] = []
+        constants: list[tuple[int, NDArray[Any]]] = []
         self._steps: list[tuple[Any, Any, int, tuple[int, ...]]] = []
         for node, dying in zip(graph, last_uses(graph), strict=True):
             target = slots[node.outputs[0]]
             if node.primitive.name == "constant":
-                self._constants.append((target, node.attributes["value"]))
+                constants.append((target, node.attributes["value"]))
                 continue
-            kernel = KERNELS[node.primitive.name]
-            if node.attributes:
-                kernel = functools.partial(kernel, **node.attributes)
             inputs = [slots[value] for value in node.inputs]
             dropped = tuple(slots[value] for value in dying)
-            self._steps.append((kernel, _getter(inputs), target, dropped))
-        self._size = len(slots)
+            self._steps.append((_kernel(node), _getter(inputs), target, dropped))
+        # What stands behind the inputs when a run begins.
+        self._rest: list[Any] = [None] * (len(slots) - len(graph.inputs))
+        for slot, constant in constants:
+            self._rest[slot - len(graph.inputs)] = constant
 
     def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """The outputs for these inputs."""
@@ -54,10 +54,7 @@ class ReferenceExecutable:
                 got=len(inputs),
                 expected=len(self.graph.inputs),
             )
-        values: list[Any] = [None] * self._size
-        values[: len(inputs)] = inputs
-        for slot, constant in self._constants:
-            values[slot] = constant
+        values = [*inputs, *self._rest]
         QUIET.copy().run(self._compute, values)
         return [np.asarray(values[slot]) for slot in self._outputs]
 
@@ -81,6 +78,16 @@ class ReferenceExecutable:
         counts = Counter(node.primitive.name for node in self.graph)
         lines = [f"{count:5d} x {name}" for name, count in counts.most_common()]
         return "\n".join(["reference interpreter: one NumPy call a node", *lines])
+
+
+def _kernel(node: Node[Value]) -> Callable[..., Any]:
+    """A function of the node's inputs alone."""
+    name, attributes = node.primitive.name, node.attributes
+    if name in ("reshape", "transpose"):
+        # Views cost little more than the call, which is quickest like this.
+        return methodcaller(name, *attributes.values())
+    kernel = KERNELS[name]
+    return functools.partial(kernel, **attributes) if attributes else kernel
 
 
 def _getter(slots: list[int]) -> Callable[[list[Any]], Sequence[Any]]:

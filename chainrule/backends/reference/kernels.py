@@ -75,6 +75,15 @@ def _transpose(x: A, axes: tuple[int, ...]) -> Any:
     return x.transpose(axes)
 
 
+def _broadcast_to(x: A, shape: tuple[int, ...]) -> Any:
+    if x.size == 1 and x.ndim <= len(shape) and type(x) is np.ndarray:
+        # The same view as NumPy's function returns, which takes longer than most sums.
+        result = np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+        result.flags.writeable = False
+        return result
+    return np.broadcast_to(x, shape)
+
+
 def _slice(x: A, start: Any, stop: Any, step: Any) -> Any:
     return x[tuple(map(slice, start, stop, step))]
 
@@ -107,7 +116,7 @@ def _select(condition: A, x: A, y: A) -> Any:
     one, other = x.view(integer), y.view(integer)
     chosen = condition.view(np.int8)
     if one.ndim == 0 and one == 0:
-        return (other & (chosen - np.int8(1)).astype(integer)).view(x.dtype)
+        return (other & (chosen - _ONE).astype(integer)).view(x.dtype)
     mask = np.negative(chosen).astype(integer)
     if other.ndim == 0 and other == 0:
         return (one & mask).view(x.dtype)
@@ -116,11 +125,14 @@ def _select(condition: A, x: A, y: A) -> Any:
 
 _BITS: dict[int, np.dtype[Any]] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 _WORTH_SELECTING_BITS = 4096
+_ONE = np.ones((), np.int8)
 
 
 def _matmul(x: A, y: A) -> Any:
+    if x.ndim == 2 == y.ndim:
+        return np.dot(x, y)  # hands more to BLAS than ``matmul`` does, such as outer products
     if x.shape[-1:] == (1,) and y.shape[-2:-1] == (1,):
-        return np.multiply(x, y)  # an outer product: BLAS is slower there
+        return np.multiply(x, y)
     return np.matmul(x, y)
 
 
@@ -141,8 +153,10 @@ def _sum_of_rows(x: A) -> Any:
     together = _AT_ONCE // x.shape[1]
     whole = len(x) // together * together
     sums = np.add.reduce(x[:whole].reshape(-1, together * x.shape[1]), 0, x.dtype)
-    rows = [sums.reshape(together, -1), x[whole:]]
-    return np.add.reduce(np.concatenate(rows), 0, x.dtype)
+    rows = sums.reshape(together, -1)
+    if whole < len(x):
+        rows = np.concatenate([rows, x[whole:]])
+    return np.add.reduce(rows, 0, x.dtype)
 
 
 def _reduce_product(x: A, axes: tuple[int, ...]) -> Any:
@@ -226,7 +240,7 @@ KERNELS: dict[str, Kernel] = {
     "select": _select,
     # sources and layout
     "constant": _constant, "iota": _iota, "reshape": _reshape, "transpose": _transpose,
-    "broadcast_to": np.broadcast_to, "slice": _slice, "pad": _pad, "concatenate": _concatenate,
+    "broadcast_to": _broadcast_to, "slice": _slice, "pad": _pad, "concatenate": _concatenate,
     "flip": _flip, "random_bits": random_bits,
     # reductions, matrices, indexing
     "reduce_sum": _reduce_sum, "reduce_product": _reduce_product, "reduce_max": _reduce_max,
