@@ -212,6 +212,8 @@ def _window_sum(
     g: Any, out: Any, x: Any, window: Any, strides: Any, padding: Any, dilation: Any
 ) -> Any:
     """The sum of the windows that an element is in: those of ``g`` spread by the strides."""
+    if window == strides and set(dilation) == {1} and not any(map(any, padding)):
+        return _repeated(g, x, window)
     gaps = [0, *(stride - 1 for stride in strides), 0]
     none = [0] * g.ndim
     spread = ops.pad(g, none, none, gaps) if any(gaps) else g
@@ -230,6 +232,19 @@ def _window_sum(
     return ops.window_sum(
         spread, window=window, strides=[1] * len(window), padding=widths, dilation=dilation
     )
+
+
+def _repeated(g: Any, x: Any, window: Any) -> Any:
+    """``g`` repeated over windows side by side; what is left over at the end is in none."""
+    pairs = list(zip(g.shape[1:-1], window, strict=True))
+    ones = [length for count, _ in pairs for length in (count, 1)]
+    full = [length for pair in pairs for length in pair]
+    batch, channels = g.shape[0], g.shape[-1]
+    spread = ops.broadcast_to(ops.reshape(g, (batch, *ones, channels)), (batch, *full, channels))
+    filled = ops.reshape(spread, (batch, *(count * taps for count, taps in pairs), channels))
+    high = [length - end for length, end in zip(x.shape, filled.shape, strict=True)]
+    none = [0] * g.ndim
+    return ops.pad(filled, none, high, none) if any(high) else filled
 
 
 _row("window_sum", _window_sum)

@@ -47,11 +47,12 @@ def output_lengths(
 def _check(
     where: str, rank: int, window: Shape, strides: Shape, padding: Padding, dilation: Shape
 ) -> None:
+    flat = [width for pair in padding for width in pair]
     rows: list[tuple[str, Sequence[int], int, int]] = [
         ("window", window, rank, 1),
         ("strides", strides, rank, 1),
         ("dilation", dilation, rank, 1),
-        ("padding", [width for pair in padding for width in pair], 2 * rank, 0),
+        ("padding widths", flat, 2 * rank, 0),
     ]
     for name, numbers, count, least in rows:
         if len(numbers) != count:
@@ -65,7 +66,7 @@ def _check(
             raise ArgumentError(
                 where,
                 f"{name} out of range",
-                got=padding if name == "padding" else tuple(numbers),
+                got=padding if numbers is flat else tuple(numbers),
                 expected=f"{least} or more",
             )
 

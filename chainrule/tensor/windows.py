@@ -510,10 +510,9 @@ def _weights(length: int, target: int, antialias: bool) -> NDArray[Any]:
     scale = length / target
     reach = max(scale, 1.0) if antialias else 1.0
     places = (np.arange(target) + 0.5) * scale - 0.5
-    if not antialias:
-        places = np.clip(places, 0, length - 1)
     distance = np.abs(places[:, None] - np.arange(length)) / reach
     weights = np.maximum(1 - distance, 0)
+    # What would fall on elements beyond the ends falls on those that there are.
     return np.asarray(weights / weights.sum(1, keepdims=True))
 
 

@@ -299,6 +299,7 @@ def test_transposed_same_undoes_same(count, taps, stride):
 TRANSPOSED = [
     (3, 2, "valid", None, [1, 2, 13, 20, 130, 200, 300]),
     (1, 3, "valid", None, [1, 0, 0, 10, 0, 0, 100, 0, 0]),
+    (1, 3, "same", 2, [1, 0, 0, 10, 0, 0, 100, 0, 0]),
     (1, 3, "valid", 1, [1, 0, 0, 10, 0, 0, 100, 0]),
     (3, 2, "same", None, [1, 2, 13, 20, 130, 200]),
     (3, 2, "same", 0, [2, 13, 20, 130, 200]),
@@ -480,6 +481,29 @@ def test_bad_input_is_refused(case):
     call, error, message = case
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"strides": (0, 1)}, ArgumentError, r"\[window_sum\] strides out of range: got \(0, 1\)"),
+        ({"dilation": (1, -1)}, ArgumentError, "dilation out of range"),
+        ({"window": (0, 2)}, ArgumentError, "window out of range"),
+        (
+            {"padding": ((0, 0), (-1, 0))},
+            ArgumentError,
+            r"padding widths out of range: got \(\(0, 0\), \(-1",
+        ),
+        ({"strides": (1,)}, ShapeError, "wrong number of strides: got 1, expected 2"),
+        ({"padding": ((0, 0),)}, ShapeError, "wrong number of padding widths: got 2, expected 4"),
+    ],
+)
+def test_the_primitives_check_their_attributes(change, error, message):
+    attributes = {"window": (2, 2), **moves_of(2, 1, (0, 0), 1), **change}
+    with pytest.raises(error, match=message):
+        ops.window_sum(cr.tensor(X), **attributes)
+    with cr.settings(backend="reference"), pytest.raises(error, match=message):
+        cr.jit(lambda x: ops.window_sum(x, **attributes))(X)
 
 
 def test_gradients_of_another_shape_are_refused():
