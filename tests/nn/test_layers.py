@@ -12,6 +12,7 @@ from chainrule.testing.layer_checks import run_layer_checks
 
 RNG = np.random.default_rng(11)
 INDICES = np.array([[0, 3, 6, 2], [5, 5, 1, 0], [4, 2, 2, 6]])
+PICTURES = RNG.uniform(0.1, 0.9, (3, 4, 5, 2))
 
 # class -> several (layer, input shape, further arguments of run_layer_checks)
 CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
@@ -46,6 +47,19 @@ CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
         (lambda: cr.layers.LayerNormalization(), (4, 5), {}),
         (lambda: cr.layers.LayerNormalization(axis=[1, 2], scale=False), (3, 4, 5), {}),
     ],
+    **{
+        name: [(make, (3, 4, 5, 2), {"inputs": PICTURES})]
+        for name, make in {
+            "RandomFlip": lambda: cr.layers.RandomFlip("horizontal_and_vertical"),
+            "RandomShift": lambda: cr.layers.RandomShift(0.3, [0, 0.5], fill_mode="constant"),
+            "RandomCrop": lambda: cr.layers.RandomCrop(2, 3),
+            "RandomRotation": lambda: cr.layers.RandomRotation(0.5),
+            "RandomZoom": lambda: cr.layers.RandomZoom(0.5, [-0.2, 0.9], fill_mode="wrap"),
+            "RandomBrightness": lambda: cr.layers.RandomBrightness(0.4, value_range=[-1, 1]),
+            "RandomContrast": lambda: cr.layers.RandomContrast(0.5),
+            "Cutout": lambda: cr.layers.Cutout([2, 3], rate=0.5, fill_value=0.3),
+        }.items()
+    },
     "InputLayer": [(lambda: cr.layers.Input((2, 3)), (4, 2, 3), {})],
     "Flatten": [
         (lambda: cr.layers.Flatten(), (4, 2, 3), {}),

@@ -28,6 +28,7 @@ from chainrule.training.saving import (
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(6, 4)).astype("float32")
+PICTURES = RANDOM.uniform(size=(4, 4, 5, 1)).astype("float32")
 
 
 def dense_then(layer: cr.Layer) -> cr.Model:
@@ -78,6 +79,22 @@ MODELS: dict[str, Callable[[], tuple[cr.Model, Any]]] = {
     "GaussianNoise": lambda: (dense_then(cr.layers.GaussianNoise(0.1)), X),
     "InputLayer": lambda: (cr.Sequential([cr.layers.Input(4), cr.layers.Dense(2)]), X),
     "LayerNormalization": lambda: (dense_then(cr.layers.LayerNormalization()), X),
+    **{
+        type(layer).__name__: lambda layer=layer: (
+            cr.Sequential([layer, cr.layers.Flatten(), cr.layers.Dense(2)]),
+            PICTURES,
+        )
+        for layer in (
+            cr.layers.Cutout(2),
+            cr.layers.RandomBrightness((0.1, 0.3), value_range=(0, 2)),
+            cr.layers.RandomContrast(0.2),
+            cr.layers.RandomCrop(2, 3),
+            cr.layers.RandomFlip("vertical", seed=4),
+            cr.layers.RandomRotation(0.2, fill_mode="wrap"),
+            cr.layers.RandomShift(0.3),
+            cr.layers.RandomZoom(0.2, 0.1),
+        )
+    },
     "Reshape": lambda: (
         cr.Sequential([cr.layers.Reshape((2, -1)), cr.layers.Dense(3), cr.layers.Flatten()]),
         X,

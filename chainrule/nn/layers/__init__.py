@@ -3,6 +3,16 @@
 from chainrule.nn import registry
 from chainrule.nn.layer import Layer
 from chainrule.nn.layers.activation import Activation
+from chainrule.nn.layers.augmentation import (
+    Cutout,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomShift,
+    RandomZoom,
+)
 from chainrule.nn.layers.dense import Dense, Linear
 from chainrule.nn.layers.embedding import Embedding
 from chainrule.nn.layers.merging import Add, Concatenate
@@ -16,6 +26,7 @@ __all__ = [
     "Add",
     "BatchNormalization",
     "Concatenate",
+    "Cutout",
     "Dense",
     "Dropout",
     "Embedding",
@@ -26,6 +37,13 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "Linear",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomShift",
+    "RandomZoom",
     "Reshape",
     "get",
 ]

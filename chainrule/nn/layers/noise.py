@@ -10,8 +10,8 @@ from chainrule.nn.validate import number
 from chainrule.tensor import Tensor, functions, random
 
 
-class _Noise(Layer):
-    """A layer with a random generator that does nothing outside training."""
+class RandomLayer(Layer):
+    """Base of layers with a random generator that changes nothing outside training."""
 
     takes = "one"
     seed: int | None
@@ -30,7 +30,7 @@ class _Noise(Layer):
 
 
 @register
-class Dropout(_Noise):
+class Dropout(RandomLayer):
     """Set a share of the inputs to zero during training, and scale the others up to the same mean.
 
     y = x * m / (1 - rate), m one with probability 1 - rate, else zero; y = x outside training
@@ -72,7 +72,7 @@ class Dropout(_Noise):
 
 
 @register
-class GaussianNoise(_Noise):
+class GaussianNoise(RandomLayer):
     """Add normally distributed noise during training.
 
     y = x + e, e ~ N(0, stddev^2); y = x outside training
