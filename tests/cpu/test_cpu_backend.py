@@ -9,7 +9,7 @@ from random_graphs import cases
 
 import chainrule as cr
 from chainrule.backends import BACKENDS, Repetition, cpu
-from chainrule.backends.cpu import groups, matmul, memory
+from chainrule.backends.cpu import contraction, groups, memory
 from chainrule.backends.cpu.llvm import runnable_variants
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.target import TARGETS, host_target
@@ -57,10 +57,12 @@ def test_no_primitive_is_without_lowering():
     from chainrule.backends.cpu.bodies import COMBINED_BY
     from chainrule.backends.cpu.elementwise import ELEMENTWISE
     from chainrule.backends.cpu.movement import MOVEMENTS
+    from chainrule.backends.cpu.windows import WINDOWS
     from chainrule.graph import PRIMITIVES
 
     layouts = {name.removeprefix("_layout_") for name in dir(Plan) if name.startswith("_layout_")}
-    lowered = {*ELEMENTWISE, *COMBINED_BY, *MOVEMENTS, *layouts, "matmul", "constant"}
+    lowered = {*ELEMENTWISE, *COMBINED_BY, *MOVEMENTS, *layouts, *WINDOWS, "matmul", "constant"}
+    lowered |= {name for name in PRIMITIVES if name.startswith("convolution")}
     missing = set(PRIMITIVES) - lowered
     print(f"\nrows missing in the cpu back end: {', '.join(sorted(missing)) or 'none'}", end="")
     assert not missing
@@ -113,7 +115,7 @@ def test_kinds_of_processors_agree(variant, monkeypatch):
 def test_work_cut_into_pieces_gives_the_same_results(pieces, monkeypatch):
     graph, inputs = step_graph()
     expected = BACKENDS["reference"](graph).run(inputs)
-    for module in (groups, matmul):
+    for module in (groups, contraction):
         monkeypatch.setattr(module, "WORK_OF_A_PIECE", 1)
         monkeypatch.setattr(module, "MOST_PIECES", pieces)
     plan = Plan(graph, host_target())

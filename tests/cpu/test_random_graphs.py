@@ -13,7 +13,7 @@ from small_programs import AlwaysShared
 
 import chainrule as cr
 from chainrule.backends import BACKENDS, Repetition, cpu
-from chainrule.backends.cpu import executable, groups, matmul, program
+from chainrule.backends.cpu import contraction, executable, groups, program
 from chainrule.backends.cpu.llvm import runnable_variants
 from chainrule.backends.cpu.target import TARGETS
 from chainrule.backends.executable import repeat_one_by_one
@@ -35,7 +35,7 @@ def built(graph, variant, small_pieces):
         load = functools.partial(program.library, variant=variant)
         patch.setattr(program, "library", load)
         if small_pieces:
-            for module in (groups, matmul):
+            for module in (groups, contraction):
                 patch.setattr(module, "WORK_OF_A_PIECE", 200)
         return cpu.compile(graph)
 

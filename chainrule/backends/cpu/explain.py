@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.backends.cpu.contraction import Contraction
 from chainrule.backends.cpu.groups import Group
 from chainrule.backends.cpu.matmul import Matmul
 from chainrule.backends.cpu.movement import Movement
@@ -97,7 +98,7 @@ def _nodes(kernel: Kernel) -> Iterator[Node[Value]]:
         yield from kernel.nodes.values()
         for reduction in kernel.reductions:
             yield reduction.node
-    elif isinstance(kernel, Matmul) and kernel.epilogue is not None:
+    elif isinstance(kernel, Contraction) and kernel.epilogue is not None:
         yield from _nodes(kernel.epilogue)
     elif isinstance(kernel, RowGroup):
         yield from kernel.nodes
@@ -109,8 +110,8 @@ def _nodes(kernel: Kernel) -> Iterator[Node[Value]]:
 
 def _products(kernel: Kernel) -> Iterator[tuple[int, int, int]]:
     """Rows, columns and inner length of each matrix product; batches count as more rows."""
-    if isinstance(kernel, Matmul):
-        yield prod(kernel.target.shape[:-1]), kernel.target.shape[-1], kernel.left.shape[-1]
+    if isinstance(kernel, Contraction):
+        yield prod(kernel.target.shape[:-1]), kernel.columns, kernel.depth
     elif isinstance(kernel, RowTiles):
         rows = kernel.layout.rows
         for stage in kernel.stages:
@@ -135,8 +136,9 @@ def _describe(kernel: Kernel) -> str:
     listed = " ".join(name if n == 1 else f"{name}*{n}" for name, n in names.items())
     if isinstance(kernel, Group):
         return f"elementwise {list(kernel.shape)}: {listed or 'copy'}"
-    if isinstance(kernel, Matmul):
-        text = f"matmul {list(kernel.left.shape)} @ {list(kernel.right.shape)}"
+    if isinstance(kernel, Contraction):
+        name = "matmul" if isinstance(kernel, Matmul) else "convolution"
+        text = f"{name} {list(kernel.left.shape)} @ {list(kernel.right.shape)}"
         return f"{text}, then {listed}" if listed else text
     if isinstance(kernel, RowGroup):
         return f"rows {list(kernel.rows)} of {list(kernel.columns)}: {listed}"
@@ -165,7 +167,7 @@ def _scopes(plan: Plan) -> list[set[str]]:
     for kernel in plan.kernels:
         read, written = kernel.buffers_read(), kernel.buffers_written()
         scopes = {node.scope for node in _nodes(kernel) if node.scope}
-        if isinstance(kernel, Matmul) and kernel.scope:
+        if isinstance(kernel, Contraction) and kernel.scope:
             scopes.add(kernel.scope)
         for table, buffers in ((made, written), (users, read & inputs), (made, read)):
             scopes = scopes or set().union(*(table.get(b, set()) for b in buffers))
@@ -185,8 +187,8 @@ def _note(table: dict[int, set[str]], plan: Plan, values: Sequence[Value], scope
 def _traffic(plan: Plan, kernel: Kernel) -> tuple[int, int]:
     """Bytes of the buffers it reads and writes, each once; its own scratch memory excepted."""
     read, written = set(kernel.buffers_read()), set(kernel.buffers_written())
-    if isinstance(kernel, Matmul):
-        written.discard(kernel.panel.buffer)
+    if isinstance(kernel, Contraction):
+        written -= {kernel.panel.buffer} if kernel.panel is not None else set()
     sizes = {b: plan.buffers[b].size * plan.buffers[b].dtype.itemsize for b in read | written}
     if isinstance(kernel, Movement) and kernel.primitive == "take":
         source = kernel.inputs[0].buffer  # only what is picked is read
@@ -208,7 +210,7 @@ def _producers(plan: Plan) -> list[Kernel | None]:
 
 
 def _reason(plan: Plan, kernel: Kernel, producer: Kernel | None) -> str:
-    if isinstance(kernel, Matmul):
+    if isinstance(kernel, Contraction):
         return "a product reads whole rows and columns"
     if isinstance(kernel, FeatureMajor):
         return "features are brought side by side, once for all tiles"
@@ -222,7 +224,7 @@ def _reason(plan: Plan, kernel: Kernel, producer: Kernel | None) -> str:
         return "reads only inputs and constants"
     if kernel.buffers_read() & _reduced(producer):
         return "a sum it reads must be complete"
-    if isinstance(producer, Matmul):
+    if isinstance(producer, Contraction):
         return "the product it reads must be complete"
     if isinstance(producer, Movement | RowSums):
         return f"{producer.primitive} before it must be complete"
@@ -233,7 +235,7 @@ def _reason(plan: Plan, kernel: Kernel, producer: Kernel | None) -> str:
 
 def _reduced(kernel: Kernel) -> set[int]:
     """The buffers of a kernel's sums."""
-    if isinstance(kernel, Matmul) and kernel.epilogue is not None:
+    if isinstance(kernel, Contraction) and kernel.epilogue is not None:
         return _reduced(kernel.epilogue)
     if isinstance(kernel, RowGroup):
         return {reduction.target.buffer for reduction in kernel.down()}

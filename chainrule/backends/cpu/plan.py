@@ -7,6 +7,7 @@ it reduces. Values used inside their group only never reach memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from chainrule.backends.cpu import views
 from chainrule.backends.cpu.bodies import COMBINED_BY
+from chainrule.backends.cpu.contraction import Contraction
+from chainrule.backends.cpu.convolution import add_convolution
 from chainrule.backends.cpu.elementwise import ELEMENTWISE
 from chainrule.backends.cpu.epilogues import fuse_epilogues
 from chainrule.backends.cpu.groups import Group, Reduction
@@ -26,6 +29,7 @@ from chainrule.backends.cpu.rowtiles import fuse_row_tiles
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import View
 from chainrule.backends.cpu.whole_sums import split_whole_sums
+from chainrule.backends.cpu.windows import WINDOWS, Windows, add_windows
 from chainrule.dtypes import INT64
 from chainrule.errors import GraphError
 from chainrule.graph.builder import GraphBuilder
@@ -218,6 +222,10 @@ class Plan:
             layout(node)
         elif name == "matmul":
             self._matmul(node)
+        elif name.startswith("convolution"):
+            self._window(node, add_convolution)
+        elif name in WINDOWS:
+            self._window(node, add_windows)
         else:
             raise GraphError(
                 node.scope or name,
@@ -280,7 +288,7 @@ class Plan:
         if value in self._home or value in self._numbers:
             return False
         position = self._written_by.get(self._views[value].buffer, -1)
-        return position >= 0 and isinstance(self.kernels[position], Matmul)
+        return position >= 0 and isinstance(self.kernels[position], Contraction)
 
     def _is_in(self, value: Value, group: Kernel) -> bool:
         return value in self._home and self._home[value][1] is group
@@ -345,11 +353,48 @@ class Plan:
         left = views.broadcast(left, (*batch, *left.shape[-2:]))
         right = views.broadcast(right, (*batch, *right.shape[-2:]))
         target = self._new("temporary", value.dtype, value.shape)
-        kernel = Matmul(left, right, target, node.scope)
-        pieces, width = kernel.pieces(self.target), kernel.panel_width(self.target)
-        kernel.panel = self._new("temporary", value.dtype, (pieces, left.shape[-1], width))
         self._views[value] = target
+        self.add_contraction(Matmul(left, right, target, node.scope))
+
+    def _window(self, node: Node[Value], add: Callable[..., None]) -> None:
+        inputs = [self._view(x) for x in node.inputs]
+        value = node.outputs[0]
+        self._views[value] = target = self._new("temporary", value.dtype, value.shape)
+        add(self, node, inputs, target)
+
+    def add_windows(self, kernel: Windows) -> None:
+        """Append a kernel over sliding windows."""
         self._append(kernel)
+
+    def without_gaps(self, view: View) -> View:
+        """The view, or a copy of it in which elements of the last axis stand side by side."""
+        if view.strides[-1] == 1 or view.shape[-1] == 1:
+            return view
+        target = self._new("temporary", view.dtype, view.shape)
+        self._copy(view, target)
+        return target
+
+    def add_contraction(self, kernel: Contraction) -> None:
+        """Append a contraction with the memory that it needs besides its views."""
+        if kernel.is_packed:
+            depth = kernel.depth // max(kernel.inner[0], 1) * kernel.chunk
+            shape = (kernel.pieces(self.target), depth, kernel.panel_width(self.target))
+            kernel.panel = self._new("temporary", kernel.target.dtype, shape)
+        if kernel.needs_table:
+            offsets = np.array(kernel.offsets(), np.int64)
+            kernel.table = self._new("constant", INT64, offsets.shape, offsets)
+        self._append(kernel)
+
+    def zeros_around(
+        self, source: View, shape: views.Shape, low: views.Shape, step: views.Shape
+    ) -> View:
+        """A copy with zeros before, behind and between: element i of an axis stands at
+        ``low + i * step``.
+        """
+        target = self._new("temporary", source.dtype, shape)
+        zero = self._new("constant", source.dtype, (), np.zeros((), source.dtype))
+        self._pad(source, target, zero, low, step)
+        return target
 
     # ---- layout
 
@@ -389,14 +434,19 @@ class Plan:
         low, _, interior, fill = (node.attributes[key] for key in node.primitive.attributes)
         target = self._new("temporary", value.dtype, value.shape)
         number = self._new("constant", value.dtype, (), np.full((), fill, value.dtype))
-        self._copy(views.broadcast(number, value.shape), target)
-        step = tuple(gap + 1 for gap in interior)
+        self._pad(source, target, number, low, tuple(gap + 1 for gap in interior))
+        self._views[value] = target
+
+    def _pad(
+        self, source: View, target: View, fill: View, low: views.Shape, step: views.Shape
+    ) -> None:
+        """Fill the target, then copy the source into it."""
+        self._copy(views.broadcast(fill, target.shape), target)
         stop = tuple(
             first + max((count - 1) * s + 1, 0) if count else first
             for first, count, s in zip(low, source.shape, step, strict=True)
         )
         self._copy(source, views.slice_(target, low, stop, step))
-        self._views[value] = target
 
     def _layout_concatenate(self, node: Node[Value]) -> None:
         value, axis = node.outputs[0], node.attributes["axis"]

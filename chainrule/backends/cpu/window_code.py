@@ -1,0 +1,261 @@
+"""The code of kernels over sliding windows: loops over places and taps, in vectors of channels.
+
+A row of places of which every tap stands on an element gets loops of its own, and in each row the
+columns of this kind: there the taps of a small window are written out one after the other. At the
+edges the range of taps is computed for each place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from chainrule.backends.cpu.addressing import base, larger, share, smaller
+from chainrule.backends.cpu.elementwise import ELEMENTWISE
+from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
+from chainrule.backends.cpu.target import Target
+
+if TYPE_CHECKING:
+    from chainrule.backends.cpu.windows import Axis, Windows
+
+# So many taps are written out.
+_MOST_WRITTEN_OUT = 36
+
+Number = Register | int
+# The taps that count on an axis, or None for all of them.
+Taps = tuple[Register, Register] | None
+Pointers = Sequence[Register]
+Step = Callable[[Pointers, Number, Sequence[Register]], Sequence[Register]]
+
+
+class PlacesCode:
+    """Loops over the places of a window; what happens at one of them is up to subclasses."""
+
+    def __init__(self, f: Function, kernel: Windows, target: Target) -> None:
+        self.f = f
+        self.kernel = kernel
+        self.axes = kernel.axes
+        self.operands = [*kernel.inputs, kernel.result]
+        self.dtype = kernel.target.dtype
+        self.scalar = SCALARS[self.dtype.name]
+        self.lanes = target.lanes(self.dtype)
+        self.masks = target.has_masks
+        self.pieces = kernel.pieces(target)
+        self.written_out = self._written_out()
+
+    def _written_out(self) -> list[bool]:
+        """Which axes have their taps one after the other rather than in a loop: the last ones."""
+        found, count = [], 1
+        for axis in reversed(self.axes):
+            count *= axis.taps
+            found.append(count <= _MOST_WRITTEN_OUT)
+        return found[::-1]
+
+    def emit(self) -> None:
+        """All of it."""
+        f, kernel = self.f, self.kernel
+        pointers = [f.at(base(f, operand.view), operand.start) for operand in self.operands]
+        each = kernel.rows // kernel.examples
+        with f.loop(*share(f, f.arguments[1], self.pieces, kernel.rows)) as loop:
+            example, rows = loop.index, (constant(0, "i64"), constant(each, "i64"))
+            if each > 1:
+                example = f.binary("udiv", loop.index, constant(each, "i64"))
+                row = f.binary("urem", loop.index, constant(each, "i64"))
+                rows = (row, f.binary("add", row, constant(1, "i64")))
+            here = [
+                self.moved(pointer, operand.batch, example)
+                for pointer, operand in zip(pointers, self.operands, strict=True)
+            ]
+            self.example(here)
+            if each == 1:
+                rows = (rows[0], constant(self.axes[0].count, "i64"))
+            with f.loop(*rows) as loop:
+                self._rows(self._at_place(here, 0, loop.index), [loop.index])
+
+    def example(self, pointers: Pointers) -> None:
+        """What happens to an example before its rows."""
+
+    def _rows(self, pointers: Pointers, places: list[Register]) -> None:
+        """The axes between the first and the last."""
+        if len(places) < len(self.axes) - 1:
+            number = len(places)
+            with self.f.loop(0, self.axes[number].count) as loop:
+                self._rows(self._at_place(pointers, number, loop.index), [*places, loop.index])
+            return
+        f = self.f
+        if not any(axis.is_clipped for axis in self.axes[:-1]):
+            self._columns(pointers, [None] * len(places))
+            return
+        inside = constant(1, "i1")
+        for axis, place in zip(self.axes[:-1], places, strict=True):
+            begin, end = axis.inside()
+            shifted = f.binary("sub", place, constant(begin, "i64"))
+            is_in = f.compare("icmp ult", shifted, constant(end - begin, "i64"))
+            inside = f.binary("and", inside, is_in)
+        with f.when(inside):
+            self._columns(pointers, [None] * len(places))
+        with f.when(f.binary("xor", inside, constant(1, "i1"))):
+            taps = [
+                self._taps(axis, place) if axis.is_clipped else None
+                for axis, place in zip(self.axes[:-1], places, strict=True)
+            ]
+            self._columns(pointers, taps)
+
+    def _taps(self, axis: Axis, place: Register) -> tuple[Register, Register]:
+        """The range of a place's taps that stand on elements."""
+        f, zero = self.f, constant(0, "i64")
+        first = f.binary("mul", place, constant(axis.stride, "i64"))
+        first = f.binary("add", first, constant(axis.first, "i64"))
+        up = constant(axis.gap - 1, "i64")
+        gap = constant(axis.gap, "i64")
+
+        def taps(elements: Register) -> Register:
+            return f.binary("udiv", f.binary("add", larger(f, elements, zero), up), gap)
+
+        begin = taps(f.binary("sub", zero, first))
+        end = taps(f.binary("sub", constant(axis.length, "i64"), first))
+        return begin, smaller(f, end, constant(axis.taps, "i64"))
+
+    def _columns(self, pointers: Pointers, taps: list[Taps]) -> None:
+        column = self.axes[-1]
+        begin, end = column.inside()
+        ranges = ((0, begin, True), (begin, end, False), (end, column.count, True))
+        for first, last, clipped in ranges:
+            if first == last:
+                continue
+            with self.f.loop(first, last) as loop:
+                here = self._at_place(pointers, -1, loop.index)
+                own = self._taps(column, loop.index) if clipped else None
+                self._channels(here, [*taps, own])
+
+    def _channels(self, pointers: Pointers, taps: list[Taps]) -> None:
+        """Whole vectors of channels, then the rest in part of one or in a narrower one."""
+        f, size = self.f, self.dtype.itemsize
+        whole, rest = divmod(self.kernel.target.shape[-1], self.lanes)
+        if whole:
+            with f.loop(0, whole * self.lanes, self.lanes) as loop:
+                here = [self.moved(pointer, size, loop.index) for pointer in pointers]
+                self.place(here, taps, self.lanes, self.lanes)
+        if rest:
+            here = [f.at(pointer, whole * self.lanes * size) for pointer in pointers]
+            self.place(here, taps, self.lanes if self.masks else rest, rest)
+
+    def place(self, pointers: Pointers, taps: list[Taps], lanes: int, count: int) -> None:
+        """What happens at one place to ``count`` channels, in vectors of ``lanes``."""
+        raise NotImplementedError
+
+    # ---- taps
+
+    def over_taps(
+        self, step: Step, pointers: Pointers, taps: list[Taps], state: Sequence[Register],
+        axis: int = 0, number: Number = 0,
+    ) -> Sequence[Register]:  # fmt: skip
+        """Run ``step`` for every tap in row-major order, with pointers to it and its number; gives
+        the last state.
+        """
+        if axis == len(self.axes):
+            return step(pointers, number, state)
+        count = self.axes[axis].taps
+        chosen = taps[axis]
+        if chosen is None and (count == 1 or self.written_out[axis]):
+            for tap in range(count):
+                here = self._at_tap(pointers, axis, tap)
+                following = self._numbered(number, axis, tap)
+                state = self.over_taps(step, here, taps, state, axis + 1, following)
+            return state
+        begin, end = chosen or (constant(0, "i64"), constant(count, "i64"))
+        with self.f.loop(begin, end, 1, state) as loop:
+            here = self._at_tap(pointers, axis, loop.index)
+            following = self._numbered(number, axis, loop.index)
+            loop.next = [*self.over_taps(step, here, taps, loop.values, axis + 1, following)]
+        return loop.results
+
+    def at_first_tap(self, pointers: Pointers, taps: list[Taps]) -> tuple[Pointers, Number]:
+        """Pointers to the first tap that counts, and its number."""
+        number: Number = 0
+        for axis, chosen in enumerate(taps):
+            first: Number = 0 if chosen is None else chosen[0]
+            pointers = self._at_tap(pointers, axis, first)
+            number = self._numbered(number, axis, first)
+        return pointers, number
+
+    def is_written_out(self, taps: list[Taps]) -> bool:
+        """Whether all taps count and come one after the other."""
+        return all(chosen is None for chosen in taps) and all(self.written_out)
+
+    def _numbered(self, number: Number, axis: int, tap: Number) -> Number:
+        count = self.axes[axis].taps
+        if isinstance(number, int) and isinstance(tap, int):
+            return number * count + tap
+        return self._sum(self._product(number, count), tap)
+
+    def _product(self, x: Number, y: int) -> Number:
+        if isinstance(x, int):
+            return x * y
+        return self.f.binary("mul", x, constant(y, "i64"))
+
+    def _sum(self, x: Number, y: Number) -> Register:
+        one, other = (constant(n, "i64") if isinstance(n, int) else n for n in (x, y))
+        return self.f.binary("add", one, other)
+
+    # ---- addresses and elements
+
+    def moved(self, pointer: Register, step: int, index: Number) -> Register:
+        """The pointer ``index`` steps further."""
+        if step == 0:
+            return pointer
+        return self.f.at(pointer, self._product(index, step))
+
+    def _at_place(self, pointers: Pointers, axis: int, place: Number) -> list[Register]:
+        return self._moved_by([operand.places[axis] for operand in self.operands], pointers, place)
+
+    def _at_tap(self, pointers: Pointers, axis: int, tap: Number) -> list[Register]:
+        return self._moved_by([operand.taps[axis] for operand in self.operands], pointers, tap)
+
+    def _moved_by(self, steps: list[int], pointers: Pointers, index: Number) -> list[Register]:
+        return [self.moved(p, step, index) for p, step in zip(pointers, steps, strict=True)]
+
+    def load(self, pointer: Register, lanes: int, count: int) -> Register:
+        """Some channels."""
+        return self.f.load_part(pointer, self.scalar, lanes, count)
+
+    def better(self, x: Register, y: Register) -> Register:
+        """Whether ``x`` rather than an earlier ``y`` is the maximum: of equals the first is, and
+        the first NaN.
+        """
+        f = self.f
+        return f.binary("and", f.compare("fcmp ugt", x, y), f.compare("fcmp ord", y, y))
+
+
+class WindowCode(PlacesCode):
+    """A result for every place from what stands under its window."""
+
+    def place(self, pointers: Pointers, taps: list[Taps], lanes: int, count: int) -> None:
+        """One vector of results."""
+        name = self.kernel.primitive
+
+        def run(here: Pointers, number: Number, state: Sequence[Register]) -> Sequence[Register]:
+            read = [self.load(p, lanes, count) for p in here[:-1]]
+            return self._step(name, read, state) if state else read
+
+        state: Sequence[Register] = []
+        if name in ("window_sum", "depthwise"):
+            state = [constant(0, self.scalar, lanes)]
+        elif not self.is_written_out(taps):
+            start, _ = self.at_first_tap(pointers, taps)
+            state = [self.load(p, lanes, count) for p in start[:-1]]
+        *_, result = self.over_taps(run, pointers, taps, state)
+        self.f.store_part(result, pointers[-1], count)
+
+    def _step(
+        self, name: str, read: Sequence[Register], state: Sequence[Register]
+    ) -> list[Register]:
+        f = self.f
+        if name == "window_sum":
+            return [f.binary("fadd", state[0], read[0])]
+        if name == "depthwise":
+            return [f.fma(read[0], read[1], state[0])]
+        if name == "window_max":
+            return [ELEMENTWISE["maximum"](f, self.dtype, {}, state[0], read[0])]
+        better = self.better(read[0], state[0])
+        return [f.select(better, x, y) for x, y in zip(read, state, strict=True)]
