@@ -14,13 +14,13 @@ MAXIMUM_NAME_LENGTH = 100
 
 @functools.lru_cache(maxsize=1024)
 def snake_case(name: str) -> str:
-    """The snake-case form of a class name.
+    """The snake-case form of a class name; "2D" stays whole.
 
-    >>> snake_case("BatchNormalization"), snake_case("SimpleNN")
-    ('batch_normalization', 'simple_nn')
+    >>> snake_case("BatchNormalization"), snake_case("SimpleNN"), snake_case("Conv2DTranspose")
+    ('batch_normalization', 'simple_nn', 'conv2d_transpose')
     """
     spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", spaced).lower().lstrip("_")
+    return re.sub(r"([a-z0-9])([A-Z])(?<!\dD)", r"\1_\2", spaced).lower().lstrip("_")
 
 
 def _plain(name: str) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 WIDTH = 88
 UNKNOWN = "?"
-COLUMNS = (34, 20, 20, 14)
+COLUMNS = (30, 24, 20, 14)
 
 
 @dataclass(frozen=True)

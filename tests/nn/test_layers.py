@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from picture_layer_cases import CASES as PICTURE_CASES
 
 import chainrule as cr
 from chainrule.nn.registry import LAYERS
@@ -84,7 +85,9 @@ CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
         (lambda: cr.layers.Add(), [(4, 3, 2), (4, 1, 2)], {}),
     ],
 }  # fmt: skip
-# The issue's list, written out again so that a lost layer shows.
+for _name, _cases in PICTURE_CASES.items():
+    CASES[_name] = CASES.get(_name, []) + _cases
+# The lists of the issues, written out again so that a lost layer shows.
 PROMISED = [
     "Dense",
     "Activation",
@@ -97,6 +100,20 @@ PROMISED = [
     "Concatenate",
     "Add",
     "GaussianNoise",
+    "Conv1D",
+    "Conv2D",
+    "Conv3D",
+    "Conv2DTranspose",
+    "DepthwiseConv2D",
+    "SeparableConv2D",
+    *(f"{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3)),
+    *(f"Global{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3)),
+    "ZeroPadding2D",
+    "Cropping2D",
+    "UpSampling2D",
+    "SpatialDropout2D",
+    "GroupNormalization",
+    "ResidualBlock",
 ]
 
 
@@ -313,6 +330,8 @@ def test_concatenate_and_add_values() -> None:
 def test_lookup_by_name() -> None:
     assert cr.layers.get("Dense") is cr.layers.get("dense") is cr.layers.Dense
     assert cr.layers.get("batch_normalization") is cr.layers.BatchNormalization
+    assert cr.layers.get("conv2d_transpose") is cr.layers.Conv2DTranspose
+    assert cr.layers.get("MaxPool2d") is cr.layers.get("max_pooling2d") is cr.layers.MaxPooling2D
 
 
 # ---- parity with PyTorch

@@ -30,14 +30,14 @@ class Outer(cr.Layer):
 EXPECTED = """\
 outer (Outer)
 ========================================================================================
-Layer                             Class               Output shape            Parameters
+Layer                         Class                   Output shape            Parameters
 ----------------------------------------------------------------------------------------
-inner                             Inner               (N, 3)                          38
-  wide                            Dense               (N, 5)                          20
-  back                            Dense               (N, 3)                          18
-normal                            BatchNormalization  (N, 3)                          12
-blocks/0                          Dense               (N, 2)                           8
-blocks/1 (frozen)                 Dense               (N, 2)                           6
+inner                         Inner                   (N, 3)                          38
+  wide                        Dense                   (N, 5)                          20
+  back                        Dense                   (N, 3)                          18
+normal                        BatchNormalization      (N, 3)                          12
+blocks/0                      Dense                   (N, 2)                           8
+blocks/1 (frozen)             Dense                   (N, 2)                           6
 ========================================================================================
 Parameters: 64 (256 bytes), 52 trainable, 12 not trainable"""
 

@@ -35,6 +35,41 @@ def dense_then(layer: cr.Layer) -> cr.Model:
     return cr.Sequential([cr.layers.Dense(4), layer, cr.layers.Dense(2)])
 
 
+def picture_layers() -> dict[str, cr.Layer]:
+    """The layers over sequences, pictures and volumes; the last letters of the name say which."""
+    layers = cr.layers
+    convolutions = [
+        layers.Conv1D(4, 2, padding="causal", dilation=2),
+        layers.Conv2D(4, 2, (1, 2), ((1, 0), (0, 1)), groups=2, activation="relu", l2=0.1),
+        layers.Conv3D(2, (1, 2, 2), padding="same", kernel_initializer="he_normal"),
+        layers.Conv2DTranspose(3, 2, 2, output_padding=1, use_bias=False),
+        layers.DepthwiseConv2D(2, depth_multiplier=2, depthwise_regularizer="l2"),
+        layers.SeparableConv2D(3, 2, pointwise_constraint="max_norm"),
+        layers.ResidualBlock(3, (1, 2)),
+        layers.GroupNormalization(2),
+    ]
+    windows = [
+        layers.get(name)(2, 1, "same")
+        for name in registry.LAYERS
+        if name.startswith(("MaxPooling", "AveragePooling"))
+    ]
+    whole = [layers.get(name)() for name in registry.LAYERS if name.startswith("Global")]
+    sizes = [
+        layers.ZeroPadding2D(((1, 0), (2, 0))),
+        layers.Cropping2D(((0, 1), (1, 0))),
+        layers.UpSampling2D((1, 2), "bilinear"),
+        layers.SpatialDropout2D(0.3),
+    ]
+    return {type(layer).__name__: layer for layer in [*convolutions, *windows, *whole, *sizes]}
+
+
+def over_pictures(layer: cr.Layer) -> cr.Model:
+    shapes = {"1D": (10, 2), "3D": (2, 2, 5, 1)}
+    shape = shapes.get(type(layer).__name__[-2:], (2, 5, 2))
+    parts = [cr.layers.Reshape(shape), layer, cr.layers.Flatten(), cr.layers.Dense(2)]
+    return cr.Sequential(parts)
+
+
 class Merged(cr.Model):
     """Two branches, merged by the layer that is passed."""
 
@@ -94,6 +129,10 @@ MODELS: dict[str, Callable[[], tuple[cr.Model, Any]]] = {
             cr.layers.RandomShift(0.3),
             cr.layers.RandomZoom(0.2, 0.1),
         )
+    },
+    **{
+        name: lambda layer=layer: (over_pictures(layer), PICTURES)
+        for name, layer in picture_layers().items()
     },
     "Reshape": lambda: (
         cr.Sequential([cr.layers.Reshape((2, -1)), cr.layers.Dense(3), cr.layers.Flatten()]),

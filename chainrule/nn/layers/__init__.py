@@ -13,30 +13,82 @@ from chainrule.nn.layers.augmentation import (
     RandomShift,
     RandomZoom,
 )
+from chainrule.nn.layers.convolution import (
+    Conv1D,
+    Conv1d,
+    Conv2D,
+    Conv2d,
+    Conv2DTranspose,
+    Conv3D,
+    Conv3d,
+)
 from chainrule.nn.layers.dense import Dense, Linear
+from chainrule.nn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from chainrule.nn.layers.embedding import Embedding
+from chainrule.nn.layers.image import Cropping2D, UpSampling2D, ZeroPadding2D
 from chainrule.nn.layers.merging import Add, Concatenate
-from chainrule.nn.layers.noise import Dropout, GaussianNoise
-from chainrule.nn.layers.normalization import BatchNormalization, LayerNormalization
+from chainrule.nn.layers.noise import Dropout, GaussianNoise, SpatialDropout2D
+from chainrule.nn.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+)
+from chainrule.nn.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
+from chainrule.nn.layers.residual import ResidualBlock
 from chainrule.nn.layers.shaping import Flatten, Input, InputLayer, Reshape
 from chainrule.nn.naming import look_up
 
 __all__ = [
     "Activation",
     "Add",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
     "BatchNormalization",
     "Concatenate",
+    "Conv1D",
+    "Conv1d",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Conv2d",
+    "Conv3D",
+    "Conv3d",
+    "Cropping2D",
     "Cutout",
     "Dense",
+    "DepthwiseConv2D",
     "Dropout",
     "Embedding",
     "Flatten",
     "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "GroupNormalization",
     "Input",
     "InputLayer",
     "Layer",
     "LayerNormalization",
     "Linear",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",
@@ -45,12 +97,30 @@ __all__ = [
     "RandomShift",
     "RandomZoom",
     "Reshape",
+    "ResidualBlock",
+    "SeparableConv2D",
+    "SpatialDropout2D",
+    "UpSampling2D",
+    "ZeroPadding2D",
     "get",
 ]
 
 
+_ALIASES = {
+    **{f"MaxPool{rank}D": f"MaxPooling{rank}D" for rank in (1, 2, 3)},
+    **{f"AvgPool{rank}D": f"AveragePooling{rank}D" for rank in (1, 2, 3)},
+    **{f"GlobalMaxPool{rank}D": f"GlobalMaxPooling{rank}D" for rank in (1, 2, 3)},
+    **{f"GlobalAvgPool{rank}D": f"GlobalAveragePooling{rank}D" for rank in (1, 2, 3)},
+    "Upsample": "UpSampling2D",
+    "ZeroPad2D": "ZeroPadding2D",
+    "Dropout2D": "SpatialDropout2D",
+    "GroupNorm": "GroupNormalization",
+    "ConvTranspose2D": "Conv2DTranspose",
+}
+
+
 def get(name: str) -> type[Layer]:
-    """The layer class of this name, in any usual spelling.
+    """The layer class of this name, in any usual spelling: "max_pool2d" is ``MaxPooling2D``.
 
     Raises:
         UnknownNameError: no layer has this name.
@@ -60,4 +130,4 @@ def get(name: str) -> type[Layer]:
         >>> cr.layers.get("batch_normalization").__name__
         'BatchNormalization'
     """
-    return look_up("layer", "layer", name, registry.LAYERS)
+    return look_up("layer", "layer", name, registry.LAYERS, _ALIASES)

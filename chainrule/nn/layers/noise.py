@@ -1,9 +1,10 @@
-"""Layers that add chance during training: Dropout and GaussianNoise."""
+"""Layers that add chance during training: Dropout, SpatialDropout2D and GaussianNoise."""
 
 from typing import Unpack
 
 from chainrule.nn.configurable import also_accept
 from chainrule.nn.layer import Layer, LayerOptions, Shape
+from chainrule.nn.layers.spatial import spatial_axes
 from chainrule.nn.registry import register
 from chainrule.nn.seeding import check_seed
 from chainrule.nn.validate import number
@@ -67,8 +68,49 @@ class Dropout(RandomLayer):
         if not training or self.rate == 0.0:
             return inputs
         inputs = self._floating(inputs)
-        kept = random.bernoulli(self.generator.next_key(), 1.0 - self.rate, inputs.shape)
+        shape = self._drawn_shape(inputs)
+        kept = random.bernoulli(self.generator.next_key(), 1.0 - self.rate, shape)
         return functions.where(kept, inputs * (1.0 / (1.0 - self.rate)), 0)
+
+    def _drawn_shape(self, inputs: Tensor) -> tuple[int, ...]:
+        """The shape of the draws, which broadcasts to that of the inputs."""
+        return inputs.shape
+
+
+@register
+class SpatialDropout2D(Dropout):
+    """Set whole channels of a picture to zero during training: neighbours say much the same.
+
+    y = x * m / (1 - rate), m one with probability 1 - rate, else zero, drawn for each example and
+    channel; y = x outside training
+
+    Shapes: x (N, height, width, C), y like x.
+
+    Args:
+        rate: the share that is dropped, at least 0 and less than 1; also accepted as ``p``.
+        seed: a fixed seed. Default None: it follows from the model's seed.
+        options: ``name``, ``dtype``, ``trainable`` (see ``Layer``).
+
+    Raises:
+        ArgumentError: the rate is out of range.
+        ShapeError: the input is no batch of pictures.
+
+    Example:
+        >>> import chainrule as cr
+        >>> y = cr.layers.SpatialDropout2D(0.5, seed=1)(cr.ones((2, 3, 3, 8)), training=True)
+        >>> bool((y.numpy() == y.numpy()[:, :1, :1]).all())
+        True
+
+    The ``Dropout2d`` of PyTorch, channels last.
+    Reference: Tompson et al., "Efficient object localization using convolutional networks", 2015.
+    """
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        spatial_axes(self, inputs.shape, 2)
+        return super().call(inputs, training)
+
+    def _drawn_shape(self, inputs: Tensor) -> tuple[int, ...]:
+        return (inputs.shape[0], 1, 1, inputs.shape[-1])
 
 
 @register

@@ -1,4 +1,4 @@
-"""Layers that bring their inputs to mean 0 and variance 1: over the batch, or over each example."""
+"""Layers that bring their inputs to mean 0 and variance 1, over the batch or within an example."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -279,3 +279,74 @@ class LayerNormalization(_Normalization):
         return self._scaled(
             inputs, mean, functions.mean(centred, self._parameter_axes, keepdims=True)
         )
+
+
+@register
+class GroupNormalization(_Normalization):
+    """Normalise each example over all places and a group of channels.
+
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, mean and variance over everything of
+    an example that is in the same group of channels
+
+    Shapes: x (N, ..., channels), y like x, gamma and beta (channels,).
+
+    Args:
+        groups: number of groups; -1 for one group a channel (instance normalisation). Default 32.
+        axis: the axis of the channels. Default -1.
+        epsilon: keeps the root away from zero; also ``eps``. Default 0.001.
+        options: ``center``, ``scale``, ``beta_initializer``, ``gamma_initializer``,
+            ``beta_regularizer``, ``gamma_regularizer``, ``beta_constraint``, ``gamma_constraint``,
+            ``name``, ``dtype``, ``trainable``, as in `LayerNormalization`.
+
+    Raises:
+        ShapeError: channels that do not divide into the groups, or another number of them than in
+            the first call.
+
+    Example:
+        >>> import chainrule as cr
+        >>> layer = cr.layers.GroupNormalization(groups=2)
+        >>> layer([[0.0, 2.0, 5.0, 7.0]]).numpy().round(2).tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
+
+    Different from PyTorch: the number of channels follows from the input, channels last; epsilon is
+    1e-3 (PyTorch 1e-5).
+    Reference: Wu and He, "Group normalization", 2018.
+    """
+
+    @also_accept(num_groups="groups", eps="epsilon")
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        **options: Unpack[NormalizationOptions],
+    ) -> None:
+        super().__init__(
+            whole_number("group_normalization", "axis", axis, minimum=-64), epsilon, **options
+        )
+        self.groups = -1 if groups == -1 else whole_number(self.name, "groups", groups)
+
+    def build(self, input_shape: Shape) -> None:
+        super().build(input_shape)
+        channels = self._parameter_shape[0]
+        if self.groups != -1 and channels % self.groups:
+            raise ShapeError(
+                self.where, "channels do not divide into the groups",
+                got=f"{channels} channels, groups={self.groups}",
+                expected="groups that divide the channels",
+            )  # fmt: skip
+
+    def call(self, inputs: Tensor) -> Tensor:
+        inputs = self._checked(inputs)
+        shape, axis = inputs.shape, self._parameter_axes[0]
+        groups = shape[axis] if self.groups == -1 else self.groups
+        split = (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+        grouped = inputs.reshape(split)
+        over = tuple(a for a in range(1, len(split)) if a != axis)
+        mean = functions.mean(grouped, over, keepdims=True)
+        variance = functions.mean(functions.square(grouped - mean), over, keepdims=True)
+        normal = (grouped - mean) * functions.rsqrt(variance + self.epsilon)
+        outputs = normal.reshape(shape)
+        if self.scale:
+            outputs = outputs * self._spread(self.gamma)
+        return outputs + self._spread(self.beta) if self.center else outputs
