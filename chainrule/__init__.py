@@ -34,7 +34,7 @@ from chainrule.tensor import (
 from chainrule.tensor.functions import *  # noqa: F403  # its __all__ is the list of functions
 
 if TYPE_CHECKING:
-    from chainrule import data, estimators, losses, metrics, optimizers, testing
+    from chainrule import data, estimators, losses, metrics, networks, optimizers, testing
     from chainrule.nn import activations, constraints, initializers, layers, regularizers
     from chainrule.nn.layer import Layer
     from chainrule.nn.seeding import set_seed
@@ -62,6 +62,7 @@ _LAZY = {
     "load_model": ("chainrule.training.saving", "load_model"),
     "losses": ("chainrule.losses", ""),
     "metrics": ("chainrule.metrics", ""),
+    "networks": ("chainrule.networks", ""),
     "optimizers": ("chainrule.optimizers", ""),
     "regularizers": ("chainrule.nn.regularizers", ""),
     "set_seed": ("chainrule.nn.seeding", "set_seed"),
@@ -109,6 +110,7 @@ __all__ = [
     "load_model",
     "losses",
     "metrics",
+    "networks",
     "optimizers",
     "random",
     "regularizers",

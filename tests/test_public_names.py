@@ -32,6 +32,7 @@ NAMES = {
     "load_model",
     "losses",
     "metrics",
+    "networks",
     "optimizers",
     "random",
     "regularizers",

@@ -22,7 +22,7 @@ _FLOOR_3 = (*_FLOOR_2, "backends", "backends.reference", "backends.cpu")
 _FLOOR_4 = (*_FLOOR_3, "tensor")
 _FLOOR_5 = (*_FLOOR_4, "nn", "optimizers", "losses", "metrics", "data")
 _FLOOR_6 = (*_FLOOR_5, "training", "formats")
-_FLOOR_7 = (*_FLOOR_6, "estimators")
+_FLOOR_7 = (*_FLOOR_6, "networks", "estimators")
 
 #: part -> the other parts it may import. A part is a file or folder right under the package, or a
 #: back end.
@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "data": ("errors", "cache_folder"),
     "formats": ("errors",),
     "training": (*_FLOOR_5, "formats"),
-    "estimators": _FLOOR_6,
+    "networks": ("errors", "nn", "training"),
+    "estimators": (*_FLOOR_6, "networks"),
     "cli": (*_FLOOR_7, "__version__"),
     "testing": _FLOOR_7,
     # The package's own __init__ re-exports the public names of every part.
