@@ -29,6 +29,7 @@ from chainrule.training.inputs import (
     take_rows,
 )
 from chainrule.training.loop import Loop, measure
+from chainrule.training.mixup import Mixup
 from chainrule.training.prediction import outputs_in_batches, to_arrays
 from chainrule.training.progress import Verbose, make_progress
 from chainrule.training.step import EvaluationStep, FullBatchStep, TrainingStep
@@ -72,6 +73,7 @@ class Options:
     early_stopping: bool | EarlyStopping | None
     callbacks: Iterable[Callback] | Callback
     shuffle: bool
+    mixup: float
     seed: int | None
     verbose: Verbose
 
@@ -88,6 +90,8 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     targets = as_targets(y, count_rows(inputs), "fit")
     outputs = probe(model, inputs, options.seed)
     setup = prepare(model, options)
+    if setup.step.mixup is not None:
+        setup.step.mixup.generator.reset(derive_seed(seed, "mixup"))
     notes = _notes(setup, outputs)
     data = ready(model, inputs, targets, outputs, setup.loss, "fit")
     weights = example_weights(options.sample_weight, options.class_weight, targets, "fit")
@@ -144,7 +148,7 @@ def prepare(model: "Model", options: Options) -> Setup:
     """Loss, optimizer, metrics and compiled steps; those of the last fit if they are the same."""
     metric_list = listed(options.metrics)
     previous = model._setup
-    given = (options.loss, options.optimizer, *metric_list)
+    given = (options.loss, options.optimizer, options.mixup, *metric_list)
     same_variables = previous is not None and same(
         previous.step.variables, model.trainable_variables
     )
@@ -155,13 +159,21 @@ def prepare(model: "Model", options: Options) -> Setup:
     found, spellings = find_metrics(metric_list)
     for metric in found:
         metric.adapt_to(loss)
+    mixup = Mixup(options.mixup) if options.mixup else None
     step: TrainingStep
     # The model holds its steps. Did they hold it, its memory would wait for the garbage collector.
     shown = cast("Model", weakref.proxy(model))
-    if isinstance(optimizer, LBFGS):
+    if not isinstance(optimizer, LBFGS):
+        step = TrainingStep(shown, loss, optimizer, found, mixup)
+    elif mixup is None:
         step = FullBatchStep(shown, loss, optimizer, found)
     else:
-        step = TrainingStep(shown, loss, optimizer, found)
+        raise ArgumentError(
+            "fit",
+            f"mixup does not go with {optimizer.name}, which works on all rows as they are",
+            got=f"mixup={options.mixup}",
+            fix="choose another optimizer, such as 'adam', or leave mixup out",
+        )
     continued = previous is not None and previous.optimizer is optimizer
     if int(optimizer.iterations) == 0 or continued:  # else it may belong to another model
         optimizer.build(model.trainable_variables)
@@ -175,9 +187,9 @@ def prepare(model: "Model", options: Options) -> Setup:
 
 
 def same(first: Sequence[Any], second: Sequence[Any]) -> bool:
-    """Whether two sequences hold the same objects (or equal names)."""
+    """Whether two sequences hold the same objects (or equal names and numbers)."""
     return len(first) == len(second) and all(
-        a is b or (isinstance(a, str) and a == b) for a, b in zip(first, second)
+        a is b or (isinstance(a, str | float | int) and a == b) for a, b in zip(first, second)
     )
 
 

@@ -90,6 +90,7 @@ class Model(Layer):
         early_stopping: bool | EarlyStopping | None = None,
         callbacks: Iterable[Callback] | Callback = (),
         shuffle: bool = True,
+        mixup: float = 0.0,
         seed: int | None = None,
         verbose: Verbose = "auto",
     ) -> History:
@@ -123,6 +124,10 @@ class Model(Layer):
                 Default None: off.
             callbacks: code to run between epochs and batches.
             shuffle: put the rows in a new order in each epoch; default True.
+            mixup: 0.2, for example, trains on means of two rows each, x' = s x + (1 - s) x2, with
+                the loss s loss(y) + (1 - s) loss(y2); s is max(b, 1 - b) for a b drawn from
+                Beta(mixup, mixup) for each batch. Metrics of the training rows compare with y, the
+                larger share. Rows are mixed before any layer sees them. Default 0: off.
             seed: makes the run repeatable to the bit: order of the rows, held-out rows, random
                 layers and, if the model is not built yet, its initial weights. Default None: drawn
                 from ``cr.set_seed``, else at random.
@@ -155,6 +160,7 @@ class Model(Layer):
             early_stopping=early_stopping,
             callbacks=callbacks,
             shuffle=shuffle,
+            mixup=mixup,
             seed=seed,
             verbose=verbose,
         )

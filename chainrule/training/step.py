@@ -18,10 +18,15 @@ from chainrule.metrics import Metric
 from chainrule.nn import Layer
 from chainrule.optimizers import LBFGS, Optimizer
 from chainrule.tensor import GradientTape, Tensor, Variable, functions, jit
+from chainrule.training.mixup import Mixup
 
 
 def batch_loss(
-    model: Layer, loss: Loss, y: Tensor, outputs: Tensor, weights: Tensor | None
+    model: Layer,
+    loss: Callable[..., Tensor],
+    y: Tensor,
+    outputs: Tensor,
+    weights: Tensor | None,
 ) -> Tensor:
     """What training lowers: the weighted mean loss of a batch plus the layers' penalties."""
     total = loss(y, outputs, sample_weight=weights)
@@ -70,6 +75,8 @@ class TrainingStep(_Step):
         loss: the loss.
         optimizer: changes the model's trainable variables.
         metrics: updated with every batch; reset and read them between epochs.
+        mixup: mixes the rows of each batch (see ``Mixup``); metrics compare with the target of the
+            row that has the larger share. Default None.
 
     Raises:
         ArgumentError: the model has no trainable variables, or the optimizer is no step-by-step
@@ -85,10 +92,16 @@ class TrainingStep(_Step):
     """
 
     def __init__(
-        self, model: Layer, loss: Loss, optimizer: Optimizer, metrics: Sequence[Metric] = ()
+        self,
+        model: Layer,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: Sequence[Metric] = (),
+        mixup: Mixup | None = None,
     ) -> None:
         super().__init__(model, loss, metrics)
         self.optimizer = optimizer
+        self.mixup = mixup
         self.variables: list[Variable] = list(model.trainable_variables)
         if not self.variables:
             raise ArgumentError(
@@ -134,7 +147,8 @@ class TrainingStep(_Step):
     def state(self) -> list[tuple[Variable, Tensor]]:
         """Every variable that a step changes, with its present value."""
         metrics = [v for metric in self.metrics for v in metric.variables]
-        keys = [generator.state for generator in self.model.generators]
+        generators = [*self.model.generators, *([self.mixup.generator] if self.mixup else [])]
+        keys = [generator.state for generator in generators]
         every = [*self.model.variables, *self.optimizer.variables, *metrics, *keys]
         return [(variable, variable.value) for variable in every]
 
@@ -162,9 +176,13 @@ class TrainingStep(_Step):
     def _differentiate(
         self, x: Any, y: Tensor, weights: Tensor | None
     ) -> tuple[Tensor, list[Tensor | None], Tensor]:
+        loss_function: Callable[..., Tensor] = self.loss
+        if self.mixup is not None:
+            mix = self.mixup.draw(y.shape[0])
+            x, loss_function = mix.inputs(x), mix.loss(self.loss)
         with GradientTape() as tape:
             outputs = self.model(x, training=True)
-            loss = batch_loss(self.model, self.loss, y, outputs, weights)
+            loss = batch_loss(self.model, loss_function, y, outputs, weights)
         gradients = tape.gradient(loss, self.variables)
         self.untrained = [v.path for g, v in zip(gradients, self.variables) if g is None]
         if len(self.untrained) == len(self.variables):
