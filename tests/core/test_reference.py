@@ -122,7 +122,7 @@ def test_matrices_in_every_layout(sizes, dtype):
 def test_single_numbers_are_repeated_as_numpy_repeats_them(shape, wanted):
     x = np.full((2,) * len(shape), 7.0)[tuple([slice(1)] * len(shape))]
     if len(shape) > len(wanted):
-        with pytest.raises(ValueError, match="broadcast|dimensions"):
+        with pytest.raises(ValueError, match=r"broadcast|dimensions"):
             KERNELS["broadcast_to"](x, wanted)
         return
     found, exact = KERNELS["broadcast_to"](x, wanted), np.broadcast_to(x, wanted)
