@@ -390,7 +390,7 @@ def _normalize(x: Value, axis: int) -> Value:
     return centered * ops.rsqrt(mean(centered * centered) + 0.5)
 
 
-class _Net(NamedTuple):
+class Net(NamedTuple):
     outputs: Value
     parameters: list[Value]
     extra: list[Value]
@@ -399,7 +399,7 @@ class _Net(NamedTuple):
 TALL, NARROW = (65, 128, 200, 333), (4, 1, 2, 3, 8, 10, 17, 33)
 
 
-def _forward(m: Maker) -> _Net:
+def _forward(m: Maker) -> Net:
     tall = m.one_of((False, True))  # many rows of few numbers
     n = m.one_of(TALL) if tall else m.size()
     width = m.one_of(NARROW) if tall else m.size()
@@ -418,7 +418,7 @@ def _forward(m: Maker) -> _Net:
         weights, bias = m.input(x.shape[1], width), m.input(width)
         parameters += [weights, bias]
         x = ops.matmul(x, weights) * (1.0 / x.shape[1]) + bias
-        x = _activated(x, m.one_of(activations))
+        x = activated(x, m.one_of(activations))
         addition = m.one_of(("none", "none", "residual", "rows", "columns", "dropout", "scale"))
         if addition == "residual" and before.shape == x.shape:
             x = x + before
@@ -431,10 +431,10 @@ def _forward(m: Maker) -> _Net:
             bits = ops.bitwise_xor(bits, ops.shift_right(bits, 13))
             x = ops.select(ops.less(bits, 3_000_000_000), x * 1.4, x.constant_like(0))
         extra.append(m.one_of((x, ops.transpose(x, (1, 0)), ops.reduce_sum(x, (0,)) * (1 / n))))
-    return _Net(x, parameters, extra)
+    return Net(x, parameters, extra)
 
 
-def _activated(x: Value, name: str) -> Value:
+def activated(x: Value, name: str) -> Value:
     if name == "softplus":
         return ops.maximum(x, 0.0) + ops.log1p(ops.exp(ops.negative(ops.abs(x))))
     if name == "relu":
@@ -466,7 +466,11 @@ def _loss(m: Maker, outputs: Value) -> Value:
 def add_network(m: Maker) -> list[Value]:
     """A network, its loss, gradients and an optimizer's update of its parameters and state."""
     first = len(m.builder.nodes)
-    net = _forward(m)
+    return trained(m, _forward(m), first)
+
+
+def trained(m: Maker, net: Net, first: int) -> list[Value]:
+    """The outputs of a training step of a network, which begins at node ``first``."""
     loss = _loss(m, net.outputs)
     nodes = m.builder.nodes[first:]
     found = backpropagate(nodes, [(loss, loss.constant_like(1))], net.parameters)
@@ -499,14 +503,17 @@ def add_network(m: Maker) -> list[Value]:
 
 
 @st.composite
-def cases(draw: Any, dtype: str, count: int) -> Case:
+def cases(
+    draw: Any, dtype: str, count: int, kinds: Sequence[Callable[[Maker], list[Value]]] = ()
+) -> Case:
     """``count`` random graphs beside each other in one."""
+    kinds = kinds or (add_operations, add_operations, add_network)
     builder = GraphBuilder("random")
     outputs: list[Value] = []
     ranges: dict[Value, tuple[float, float]] = {}
     for _ in range(count):
         maker = Maker(draw, builder, np.dtype(dtype))
-        add = maker.one_of((add_operations, add_operations, add_network))
+        add = maker.one_of(kinds)
         outputs += add(maker)
         ranges |= maker.ranges
     graph = builder.finish(outputs)

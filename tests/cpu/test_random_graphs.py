@@ -6,14 +6,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from convolution_graphs import add_convolutions
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
-from random_graphs import cases, widened
+from random_graphs import add_network, add_operations, cases, widened
 from small_programs import AlwaysShared
 
 import chainrule as cr
 from chainrule.backends import BACKENDS, Repetition, cpu
-from chainrule.backends.cpu import contraction, executable, groups, program
+from chainrule.backends.cpu import contraction, executable, groups, program, windows
 from chainrule.backends.cpu.llvm import runnable_variants
 from chainrule.backends.cpu.target import TARGETS
 from chainrule.backends.executable import repeat_one_by_one
@@ -24,6 +25,9 @@ AT_ONCE = 8
 COUNT = int(os.environ.get("CHAINRULE_FUZZ_COUNT", "1000"))
 # The largest error of an output, as a share of its largest number (at least 0.01).
 TOLERANCES = {"float32": 2e-4, "float64": 1e-11}
+# Two of eight are networks of convolutions.
+KINDS = (add_operations, add_operations, add_operations, add_operations, add_network, add_network,
+         add_convolutions, add_convolutions)  # fmt: skip
 SEEN: Counter[str] = Counter()
 KERNELS: Counter[str] = Counter()
 
@@ -35,7 +39,7 @@ def built(graph, variant, small_pieces):
         load = functools.partial(program.library, variant=variant)
         patch.setattr(program, "library", load)
         if small_pieces:
-            for module in (groups, contraction):
+            for module in (groups, contraction, windows):
                 patch.setattr(module, "WORK_OF_A_PIECE", 200)
         return cpu.compile(graph)
 
@@ -100,7 +104,7 @@ def test_random_graphs_agree_with_the_reference(dtype):
     KERNELS.clear()
 
     @given(
-        cases(dtype, AT_ONCE),
+        cases(dtype, AT_ONCE, KINDS),
         st.integers(0, 2**32 - 1),
         st.sampled_from(runnable_variants()),
         st.booleans(),
@@ -119,7 +123,7 @@ def test_random_graphs_agree_with_the_reference(dtype):
         check(case, seed, dtype, variant, small_pieces)
 
     run()
-    wanted = {"Group", "Matmul", "Movement", "RowGroup", "RowTiles"}
+    wanted = {"Group", "Matmul", "Movement", "RowGroup", "RowTiles", "Contraction", "Windows"}
     assert not wanted - set(KERNELS), "kernels in no graph"
     if COUNT >= 2000:
         assert not set(PRIMITIVES) - set(SEEN), "primitives in no graph"
