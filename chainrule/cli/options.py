@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from chainrule.data.image_decoding import MAX_SIDE
+
 
 def examples(*lines: str) -> str:
     """The end of a help page: commands to copy, each on a line of its own."""
@@ -49,6 +51,27 @@ def thresholds(
                 f"got {value!r}, expected a name and a number, such as loss=0.05", context, option
             )
     return goals or None
+
+
+def picture_size(
+    context: click.Context | None, option: click.Parameter | None, value: str | None
+) -> tuple[int, int] | None:
+    """Height and width of pictures: ``64`` becomes ``(64, 64)``, ``48x64`` becomes ``(48, 64)``."""
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    try:
+        sides = [int(part) for part in parts]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or not all(1 <= side <= MAX_SIDE for side in sides):
+        raise click.BadParameter(
+            f"got {value!r}, expected pixels up to {MAX_SIDE}, such as 64, or 48x64 for height and "
+            "width",
+            context,
+            option,
+        )
+    return sides[0], sides[-1]
 
 
 def data_argument(function: Callable[..., Any]) -> Callable[..., Any]:

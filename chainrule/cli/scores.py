@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data import ClassEncoder, Column, RegressionScaler, Table
+from chainrule.data import ClassEncoder, Column, ImageData, RegressionScaler, Table
 from chainrule.errors import DataError
-from chainrule.estimators import NetworkClassifier, NetworkRegressor
+from chainrule.estimators import ImageClassifier, NetworkClassifier, NetworkRegressor
 
 Estimator = NetworkClassifier | NetworkRegressor
 
@@ -74,6 +74,18 @@ def score_classes(
         "loss": _log_loss(shares[codes]),
     }
     return Scores(test, baseline, confusion)
+
+
+def score_pictures(classifier: ImageClassifier, data: ImageData) -> Scores:
+    """Score an image classifier on pictures whose classes are known; see `score_classes`.
+
+    Raises:
+        DataError: a class that the model does not know.
+    """
+    encoder = classifier.classifier_.target_encoder_
+    assert isinstance(encoder, ClassEncoder)
+    codes = encoder.encode(np.array(data.classes)[data.y], "classes")
+    return score_classes(encoder, codes, classifier.predict_proba(data))
 
 
 def _log_loss(probabilities: NDArray[Any]) -> float:

@@ -79,6 +79,10 @@ class StoredConfig:
         """Return a dict inside this one."""
         return StoredConfig(self._config[key], self.where, keys)
 
+    def raw(self, key: str) -> Any:
+        """Return a value as it is, for somebody else to check."""
+        return self._config[key]
+
     def integer_or(self, key: str, word: str, low: int, high: int) -> int | str:
         """Return a whole number within bounds, or one word."""
         return word if self._config[key] == word else self.integer(key, low, high)

@@ -103,6 +103,7 @@ def images(
     background: int = 255,
     path_column: str | None = None,
     label_column: str | None = None,
+    allow_one_class: bool = False,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_FILE_BYTES,
     cache: bool = True,
@@ -126,6 +127,7 @@ def images(
         dtype: "uint8" (default), 0 to 255, or "float32", 0 to 1, which keeps 16-bit grey levels.
         background: grey level, 0 to 255, of borders and behind transparency; default 255, white.
         path_column, label_column: the columns of a table; default found by their names.
+        allow_one_class: accept pictures of a single class; default False.
         max_pixels: files that declare more are skipped undecoded; default 2^26.
         max_bytes: larger files are skipped unread; default 64 MiB.
         cache: False neither reads nor writes the cache; default True.
@@ -166,7 +168,7 @@ def images(
     found = _read(listing, options, cache, progress)
     labels = [picture.label for picture in found.pictures]
     classes, codes = np.unique(np.array(labels), return_inverse=True)
-    if len(classes) < 2:
+    if len(classes) < 2 and not allow_one_class:
         raise DataError(
             listing.source,
             "the pictures are all of one class",

@@ -1,8 +1,9 @@
-"""Estimators for tables: networks under scikit-learn's contract, with or without scikit-learn."""
+"""Estimators: networks for tables, under scikit-learn's contract, and for pictures."""
 
 from chainrule.estimators.base import NotFittedError
 from chainrule.estimators.classifier import NetworkClassifier
+from chainrule.estimators.image_classifier import ImageClassifier
 from chainrule.estimators.regressor import NetworkRegressor
 from chainrule.estimators.saving import load
 
-__all__ = ["NetworkClassifier", "NetworkRegressor", "NotFittedError", "load"]
+__all__ = ["ImageClassifier", "NetworkClassifier", "NetworkRegressor", "NotFittedError", "load"]

@@ -10,6 +10,7 @@ from typing import Any
 from chainrule import optimizers
 from chainrule.estimators.parameters import AUTO
 from chainrule.optimizers import Optimizer
+from chainrule.training.batches import even_size
 from chainrule.training.callbacks import EarlyStopping
 
 SMALL = 50
@@ -53,10 +54,11 @@ def make_plan(parameters: Mapping[str, Any], rows: int, full_batch: bool) -> Pla
     """
     small = rows < SMALL
     stopping = _early_stopping(parameters, small)
+    fraction = _validation_fraction(parameters, rows, stopping)
     return Plan(
-        None if full_batch else _batch_size(parameters["batch_size"], rows),
+        None if full_batch else _batch_size(parameters["batch_size"], rows, fraction),
         stopping,
-        _validation_fraction(parameters, rows, stopping),
+        fraction,
         (0.0 if small or full_batch else DROPOUT)
         if parameters["dropout"] == AUTO
         else float(parameters["dropout"]),
@@ -64,13 +66,17 @@ def make_plan(parameters: Mapping[str, Any], rows: int, full_batch: bool) -> Pla
     )
 
 
-def _batch_size(given: Any, rows: int) -> int | None:
-    """About 32 steps an epoch, with 32 to 256 rows in a step."""
+def _batch_size(given: Any, rows: int, held_out: float) -> int | None:
+    """About 32 steps an epoch, with 32 to 256 rows in a step; up to a quarter fewer where that
+    makes all batches even: each size is a program of its own.
+    """
     if given != AUTO:
         return None if given is None else int(given)
     if rows < SMALL:
         return None
-    return min(256, max(32, 1 << (-(-rows // 32) - 1).bit_length()))
+    most = min(256, max(32, 1 << (-(-rows // 32) - 1).bit_length()))
+    even = even_size(rows - round(rows * held_out), most)
+    return even if even >= max(32, 3 * most // 4) else most
 
 
 def _early_stopping(parameters: Mapping[str, Any], small: bool) -> EarlyStopping | None:

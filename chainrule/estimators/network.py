@@ -117,7 +117,7 @@ class NetworkEstimator(Estimator):
         with unchanged_on_error(self):
             inputs, targets, weights = self._start(X, y, sample_weight, parameters)
             features = self._features(inputs)
-            seed = _seed(self.random_state)
+            seed = seed_of(self.random_state)
             plan, optimizer = self._build(features, parameters, seed)
             history = self.model_.fit(
                 features,
@@ -145,7 +145,7 @@ class NetworkEstimator(Estimator):
         if not hasattr(self, "model_"):
             inputs, targets, weights = self._start(X, y, sample_weight, parameters, known_targets)
             features = self._features(inputs)
-            _, optimizer = self._build(features, parameters, _seed(self.random_state))
+            _, optimizer = self._build(features, parameters, seed_of(self.random_state))
             self.n_iter_, self.loss_curve_ = 0, []
         else:
             inputs, y, weights = self._read(X, y, sample_weight)
@@ -172,7 +172,7 @@ class NetworkEstimator(Estimator):
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[Inputs, Any, Array | None]:
         """X, y and weights of the rows that count."""
         where = type(self).__name__
-        inputs = read_inputs(X, where, axes_free=self.model is not None)
+        inputs = read_inputs(X, where, axes_free=self._takes_more_axes)
         y = check_targets_given(y, inputs.rows, where)
         weights = read_weights(sample_weight, inputs.rows, where)
         if weights is not None and not weights.all():
@@ -261,6 +261,12 @@ class NetworkEstimator(Estimator):
         if not hasattr(self, "model_"):
             raise not_fitted_error(type(self).__name__)
 
+    @property
+    def _takes_more_axes(self) -> bool:
+        """Whether rows may be arrays themselves; a loaded estimator has the network only."""
+        shape = self.model_.input_shape if hasattr(self, "model_") else None
+        return self.model is not None or (isinstance(shape, tuple) and len(shape) > 2)
+
     def _check_inputs(self, inputs: Inputs) -> None:
         """Refuse other columns than those of the training data."""
         where = type(self).__name__
@@ -279,7 +285,7 @@ class NetworkEstimator(Estimator):
     def _outputs(self, X: Any) -> Array:
         """The outputs of the network for all rows, (N, width)."""
         self._check_fitted()
-        inputs = read_inputs(X, type(self).__name__, axes_free=self.model is not None)
+        inputs = read_inputs(X, type(self).__name__, axes_free=self._takes_more_axes)
         self._check_inputs(inputs)
         pieces = [
             self.model_.predict(self._features(inputs.take(np.arange(start, stop))))
@@ -331,7 +337,7 @@ def _slices(rows: int) -> list[tuple[int, int]]:
     return [(start, min(start + ROWS_AT_ONCE, rows)) for start in range(0, rows, ROWS_AT_ONCE)]
 
 
-def _seed(random_state: Any) -> int:
+def seed_of(random_state: Any) -> int:
     """A seed of one whole number."""
     if random_state is None:
         return next_seed()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from chainrule.data import ClassEncoder, MultiLabelEncoder, RegressionScaler, TablePreprocessor
 from chainrule.errors import ChainruleError, FileFormatError
 from chainrule.estimators.classifier import NetworkClassifier
+from chainrule.estimators.image_classifier import ImageClassifier
 from chainrule.estimators.network import Encoder, NetworkEstimator
 from chainrule.estimators.regressor import NetworkRegressor
 from chainrule.formats import read_model_file, write_model_file
@@ -46,6 +47,11 @@ Arrays = dict[str, NDArray[Any]]
 
 def save_estimator(estimator: NetworkEstimator, path: str | PathLike[str]) -> None:
     """Write a fitted estimator; see `NetworkEstimator.save`."""
+    write_model_file(path, *estimator_to_parts(estimator))
+
+
+def estimator_to_parts(estimator: NetworkEstimator) -> tuple[dict[str, Any], Arrays]:
+    """A fitted estimator as JSON values and arrays."""
     architecture, weights = model_to_parts(estimator.model_)
     arrays = {NETWORK + name: value for name, value in weights.items()}
     preprocessing = None
@@ -70,7 +76,7 @@ def save_estimator(estimator: NetworkEstimator, path: str | PathLike[str]) -> No
         if estimator.loss_ is None or np.isfinite(estimator.loss_)
         else None,
     }
-    write_model_file(path, {"architecture": architecture, "estimator": about}, arrays)
+    return {"architecture": architecture, "estimator": about}, arrays
 
 
 def _plain_parameters(estimator: NetworkEstimator) -> dict[str, Any]:
@@ -91,7 +97,7 @@ def _plain_parameters(estimator: NetworkEstimator) -> dict[str, Any]:
 
 def load(
     path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None
-) -> NetworkClassifier | NetworkRegressor:
+) -> NetworkClassifier | NetworkRegressor | ImageClassifier:
     """Read an estimator that ``save`` wrote. No code in the file is run.
 
     Args:
@@ -118,6 +124,24 @@ def load(
     """
     where = str(path)
     metadata, arrays = read_model_file(path)
+    if "pictures" not in metadata:
+        return estimator_from_parts(metadata, arrays, custom_objects, where)
+    pictures = metadata.pop("pictures")
+    estimator = estimator_from_parts(metadata, arrays, custom_objects, where)
+    return ImageClassifier.from_parts(pictures, estimator, where)
+
+
+def estimator_from_parts(
+    metadata: Mapping[str, Any],
+    arrays: Arrays,
+    custom_objects: Mapping[str, Any] | None,
+    where: str,
+) -> NetworkClassifier | NetworkRegressor:
+    """The estimator that `estimator_to_parts` took apart; nothing is assumed about the parts.
+
+    Raises:
+        FileFormatError, UnknownNameError: see `load`.
+    """
     about = metadata.get("estimator")
     if metadata.keys() != {"architecture", "estimator"} or not isinstance(about, dict):
         raise _damaged(

@@ -35,7 +35,7 @@ TABLES: dict[str, bytes] = {
 # words -> what the message must say
 MISTAKES: list[tuple[str, str]] = [
     ("train god.csv --target y", r"no such file.*did you mean 'good.csv'\?"),
-    ("train . --target y", "this is a folder"),
+    ("train . --target y", r"\[--target\] this option is for tables: got ., a folder"),
     ("train good.csv", "Missing option '--target'"),
     ("train good.csv --target yy", r"\[good.csv\] no such column: got 'yy'.*did you mean 'y'\?"),
     ("train good.csv --target y --ignore bb", r"no such column: got 'bb'.*did you mean 'b'\?"),

@@ -1,5 +1,6 @@
-"""``chainrule train``: from a table to a model file."""
+"""``chainrule train``: from a table, or from pictures, to a model file."""
 
+import os
 import time
 import warnings
 from dataclasses import dataclass
@@ -11,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.cli import report
+from chainrule.cli.commands.train_pictures import PictureOptions, train_pictures
 from chainrule.cli.options import (
     data_argument,
     encoding_option,
     examples,
     hidden_sizes,
     json_option,
+    picture_size,
     thresholds,
 )
+from chainrule.cli.outputs import check_model_output
 from chainrule.cli.scores import Estimator, Scores, score
 from chainrule.cli.tables import Examples, read_examples
 from chainrule.cli.text import count, printable
@@ -31,10 +35,11 @@ from chainrule.data import (
     infer_task,
     split_indices,
 )
-from chainrule.errors import DataError, FileAccessError, FileFormatError
+from chainrule.data.image_decoding import ASPECTS, Aspect
+from chainrule.errors import ArgumentError, DataError
 from chainrule.estimators import NetworkClassifier, NetworkRegressor
 from chainrule.estimators.defaults import ADAM_RATE
-from chainrule.formats import check_writable, read_model_file
+from chainrule.estimators.image_defaults import NETWORKS
 
 DEFAULTS = NetworkClassifier().get_params()
 
@@ -60,10 +65,14 @@ class Run:
         "chainrule train penguins.csv --target species",
         "chainrule train houses.parquet --target price --hidden 128,64 --out houses.safetensors",
         "chainrule train digits.csv --target digit --until loss=0.05 --json",
+        "chainrule train photos --out birds.safetensors",
+        "chainrule train birds.csv --images file --target species --size 96",
     )
 )
 @data_argument
-@click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
+@click.option(
+    "--target", metavar="COLUMN", help="The column to predict; a folder of pictures needs none."
+)
 @click.option(
     "--out", metavar="MODEL", help="The model file to write.  [default: DATA's name].safetensors"
 )
@@ -88,7 +97,7 @@ class Run:
     "--epochs",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Epochs at most.  [default: {DEFAULTS['epochs']}]",
+    help=f"Epochs at most.  [default: {DEFAULTS['epochs']}; for pictures by their number]",
 )
 @click.option(
     "--until",
@@ -108,7 +117,7 @@ class Run:
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Rows in one step.  [default: 32 to 256, by the number of rows]",
+    help="Rows or pictures in one step.  [default: by their number]",
 )
 @click.option(
     "--test-fraction",
@@ -116,7 +125,7 @@ class Run:
     default=0.2,
     show_default=True,
     metavar="F",
-    help="Share of the rows held out to test the model; 0 learns from all.",
+    help="Share held out to test the model; 0 learns from all.",
 )
 @click.option(
     "--seed",
@@ -126,30 +135,88 @@ class Run:
     metavar="N",
     help="The same seed gives the same model.",
 )
+@click.option(
+    "--images", metavar="COLUMN", help="DATA is a table of pictures; the column of their paths."
+)
+@click.option(
+    "--size",
+    callback=picture_size,
+    metavar="N|HxW",
+    help="Height and width of pictures.  [default: their own if one and small, else 64]",
+)
+@click.option(
+    "--aspect",
+    type=click.Choice(ASPECTS),
+    default="stretch",
+    show_default=True,
+    help="How pictures of another shape are brought to that size.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["auto", *NETWORKS]),
+    default="auto",
+    show_default=True,
+    help="The network for pictures; auto decides by their size and number.",
+)
+@click.option(
+    "--augment/--no-augment",
+    default=True,
+    show_default=True,
+    help="Change pictures a little in training.",
+)
+@click.option(
+    "--mistakes",
+    metavar="PNG",
+    help="The picture of mistakes to write.  [default: MODEL's name]-mistakes.png",
+)
 @encoding_option
 @json_option
 def train(
     data: str,
-    target: str,
+    target: str | None,
     encoding: str,
     out: str | None,
     task: Task | None,
     ignore: tuple[str, ...],
     test_fraction: float,
     seed: int,
+    images: str | None,
+    size: tuple[int, int] | None,
+    aspect: Aspect,
+    network: str,
+    augment: bool,
+    mistakes: str | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train a network on the table DATA (CSV, TSV or Parquet) and write it to a model file.
+    """Train a network on DATA and write it to a model file.
+
+    DATA is a table (CSV, TSV or Parquet), or a folder of pictures with a sub-folder for each class.
 
     Numbers are standardised, categories become one input for each value, missing cells are filled
     in and marked. Part of the rows is held out to test the model, the classes in proportion;
     training stops when the loss on another part no longer falls, and the best weights are put back.
     Ctrl-C stops early and keeps the model.
+
+    Pictures are brought to one size; files that cannot be read are listed and skipped. The most
+    confident mistakes of the test are drawn into a PNG.
     """
+    if os.path.isdir(data) or images is not None:
+        _refuse(data, {"--task": task, "--ignore": ignore, "--hidden": settings.pop("hidden")})
+        if images is None:
+            _refuse(data, {"--target": target})
+        options = PictureOptions(
+            images, target, size, aspect, network, augment, mistakes, out, test_fraction, seed,
+            as_json,
+        )  # fmt: skip
+        given = {name: value for name, value in settings.items() if value is not None}
+        train_pictures(data, options, given)
+        return
+    if target is None:
+        raise click.MissingParameter(param_hint="'--target'", param_type="option")
     start = time.perf_counter()
     path = out or f"{Path(data).stem}.safetensors"
-    check_output(path)
+    check_model_output(path)
     table = read_examples(data, target, encoding, ignore)
     decision = _decide(table.target, task)
     train_rows, test_rows = _split(table, decision.task, test_fraction, seed)
@@ -164,25 +231,14 @@ def train(
         report.print_json(_facts(run))
 
 
-def check_output(path: str) -> None:
-    """Make sure, before any work, that the model can be written and nothing else is overwritten.
-
-    Raises:
-        FileAccessError: the place takes no files, or the file there is not a model.
-    """
-    check_writable(path)
-    if not Path(path).exists():
-        return
-    try:
-        read_model_file(path)
-    except FileFormatError as error:
-        raise FileAccessError(
-            path,
-            "this file exists and is not a model",
-            got=error.got or error.what,
-            expected="a free name, or a model file to replace",
-            fix="choose another --out, or remove the file first",
-        ) from None
+def _refuse(data: str, options: dict[str, Any]) -> None:
+    """Refuse options that have no meaning for pictures."""
+    for name, value in options.items():
+        if value:
+            raise ArgumentError(
+                name, "this option is for tables", got=f"{data}, a folder or table of pictures",
+                fix=f"leave {name} out, or name a table",
+            )  # fmt: skip
 
 
 def _decide(target: Column, task: Task | None) -> TaskDecision:
