@@ -41,13 +41,13 @@ def axis_sizes(where: str, name: str, value: Sizes, rank: int, least: int = 1) -
             sizes = (operator.index(value),) * rank  # type: ignore[arg-type]  # checked here
     except TypeError as error:
         raise ArgumentError(
-            where, f"{name} is no whole number", got=repr(value), expected="integers"
+            where, f"{name} is no whole number", got=repr(value)[:80], expected="integers"
         ) from error
     if len(sizes) != rank:
         raise ShapeError(
             where,
             f"wrong number of {name}",
-            got=value,
+            got=repr(value)[:80],
             expected=f"one number, or {rank} for {rank} spatial axes",
         )
     if min(sizes) < least:
@@ -104,13 +104,16 @@ def _explicit_widths(where: str, padding: Any, rank: int) -> Widths:
         raise ShapeError(
             where,
             "wrong number of paddings",
-            got=padding,
+            got=repr(padding)[:80],
             expected=f"{rank} pairs (low, high), one a spatial axis",
         )
     pairs = [end if isinstance(end, list | tuple) else (end, end) for end in ends]
     if any(len(both) != 2 for both in pairs):
         raise ShapeError(
-            where, "wrong padding", got=padding, expected="pairs (low, high), one a spatial axis"
+            where,
+            "wrong padding",
+            got=repr(padding)[:80],
+            expected="pairs (low, high), one a spatial axis",
         )
     flat = axis_sizes(where, "padding", [width for both in pairs for width in both], 2 * rank, 0)
     return tuple(zip(flat[::2], flat[1::2], strict=True))

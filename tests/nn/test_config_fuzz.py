@@ -30,6 +30,20 @@ PARTS = [
     cr.layers.Embedding(4, 2, embeddings_initializer="orthogonal"),
     cr.layers.Concatenate(),
     cr.layers.Input((3,)),
+    cr.layers.Conv2D(4, (3, 2), 2, ((1, 0), (0, 1)), groups=2, activation="relu", l2=0.1),
+    cr.layers.Conv1D(4, 3, padding="causal", dilation_rate=2),
+    cr.layers.Conv2DTranspose(4, 3, 2, "same", output_padding=1),
+    cr.layers.DepthwiseConv2D(3, depth_multiplier=2, depthwise_initializer="he_normal"),
+    cr.layers.SeparableConv2D(4, 3, padding=1, pointwise_regularizer="l2"),
+    cr.layers.MaxPooling2D(3, 2, "same"),
+    cr.layers.AveragePooling3D((1, 2, 2), padding=((0, 1), (1, 0), (0, 0))),
+    cr.layers.GlobalAveragePooling2D(keepdims=True),
+    cr.layers.ZeroPadding2D(((1, 0), (2, 1))),
+    cr.layers.Cropping2D(1),
+    cr.layers.UpSampling2D((2, 3), "bilinear"),
+    cr.layers.SpatialDropout2D(0.3, seed=4),
+    cr.layers.GroupNormalization(-1, axis=1),
+    cr.layers.ResidualBlock(4, 2, shortcut="zeros"),
 ]  # fmt: skip
 
 

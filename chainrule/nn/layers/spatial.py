@@ -51,7 +51,8 @@ def spatial_axes(
         return known[:-1]
     last = "channels" if channels is None else str(channels)
     expected = f"({', '.join(['batch', *AXES[rank], last])})"
-    raise wrong_input_shape(layer.where, shape, expected, _fix(shape, rank, channels))
+    got = f"({', '.join('batch' if size is None else str(size) for size in shape)})"
+    raise wrong_input_shape(layer.where, got, expected, _fix(shape, rank, channels))
 
 
 def _fix(shape: Shape, rank: int, channels: int | None) -> str:
