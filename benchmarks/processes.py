@@ -23,8 +23,12 @@ class SideError(Exception):
 
 
 def environment(cache: Path | None) -> dict[str, str]:
-    """The variables of a measured process: this one's, and where compiled programs are kept."""
+    """The variables of a measured process: this one's, and where compiled programs are kept.
+
+    It may keep its modules as bytecode, as the peers' modules are kept since they were installed.
+    """
     variables = dict(os.environ)
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     if cache is not None:
         variables["CHAINRULE_CACHE_DIR"] = str(cache)
     return variables

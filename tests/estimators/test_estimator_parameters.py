@@ -108,11 +108,24 @@ def test_parameters_of_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "batch"), [(49, None), (50, 32), (1024, 32), (1025, 64), (5000, 256), (10**6, 256)]
+    ("rows", "batch"), [(49, None), (50, 32), (1024, 32), (1025, 64), (4999, 256), (10**6 + 3, 256)]
 )
 def test_batches_grow_with_the_rows(rows: int, batch: int | None) -> None:
     plan = make_plan(NetworkClassifier()._checked_parameters(), rows, False)
     assert plan.batch_size == batch
+
+
+@pytest.mark.parametrize(
+    ("rows", "fraction", "batch"),
+    [(5000, 0.0, 250), (4000, 0.2, 128), (3000, 0.1, 108), (1500, 0.1, 54), (1500, 0.25, 64)],
+)
+def test_batches_are_even_where_a_few_rows_fewer_do(rows: int, fraction: float, batch: int) -> None:
+    parameters = NetworkClassifier(validation_fraction=fraction)._checked_parameters()
+    assert make_plan(parameters, rows, False).batch_size == batch
+    is_even = (rows - round(rows * fraction)) % batch == 0
+    assert is_even == (rows != 1500 or fraction != 0.25)
+    given = NetworkClassifier(batch_size=256)._checked_parameters()
+    assert make_plan(given, 5000, False).batch_size == 256
 
 
 def test_small_tables_are_used_whole() -> None:
