@@ -131,6 +131,12 @@ def test_programs_are_timed_and_weighed() -> None:
         run_program([sys.executable, "-c", "1 / 0"], sys.executable)
 
 
+def test_processes_may_keep_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    program = "import sys; assert not sys.dont_write_bytecode"
+    run_program([sys.executable, "-c", program], sys.executable)
+
+
 def test_sweeps_vary_one_thing() -> None:
     assert [net for value, net in nets("depth") if value == 2] == [Net()]
     for name in SWEEPS:
