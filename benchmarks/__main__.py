@@ -55,6 +55,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--repeats", type=int, default=5, metavar="N", help="samples of each form (5)")
     add("--seconds", type=float, default=0.3, help="length of a sample of repeated work (0.3)")
     add("--without", nargs="*", default=[], metavar="SIDE:FORM", help="such as torch:compiled")
+    add("--mnist", type=Path, metavar="FOLDER", help="MNIST's idx files, for the workload mnist")
     add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
     given = parser.parse_args(arguments)
     given.peers = own_peers(sys.executable)
@@ -74,6 +75,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         given.workloads = list(BY_NAME)
     if given.sweep is not None:
         given.sweep = given.sweep or list(sweeps.SWEEPS)
+    given.folders = {} if given.mnist is None else {"mnist": given.mnist.absolute()}
+    for path in given.folders.values():
+        if not path.is_dir():
+            parser.error(f"--mnist: no folder {path}")
     if given.repeats < 1 or given.seconds <= 0:
         parser.error("--repeats and --seconds must be above zero")
     return given
@@ -103,7 +108,9 @@ def main() -> None:
         "seconds": given.seconds,
     }
     others = machine.OtherWork()
-    runner = Runner(sys.executable, given.peers, given.repeats, given.seconds, given.without, say)
+    runner = Runner(
+        sys.executable, given.peers, given.repeats, given.seconds, given.without, say, given.folders
+    )
     lines: list[sweeps.Line] = []
     try:
         for name in given.workloads:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,11 @@ Array = NDArray[Any]
 SEED_ROWS, SEED_WIDTH = 1000, 10
 MLP_BATCH, MLP_INPUTS, MLP_HIDDEN, CLASSES = 128, 784, 512, 10
 IMAGES, IMAGE_HIDDEN, IMAGE_BATCH, IMAGE_EPOCHS = 60_000, 128, 64, 3
+PICTURE_BATCH, PICTURE_RATE = 64, 0.001
+MNIST_SHAPE, PICTURE_SHAPE = (28, 28, 1), (32, 32, 3)
+MNIST_EPOCHS = 5
+#: Channels and strides of the blocks of the small MobileNet.
+MOBILENET_BLOCKS = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1))
 PREDICT_WIDTH = 10
 PREDICT_HIDDEN = {"predict_10": (10,), "predict_64": (64, 64)}
 SQUARES = {"matmul_512": 512, "matmul_1024": 1024}
@@ -36,6 +43,22 @@ def image_data() -> tuple[Array, Array]:
     random = np.random.default_rng(0)
     x = random.random((IMAGES, MLP_INPUTS), dtype=np.float32)
     return x, random.integers(0, CLASSES, IMAGES).astype(np.int32)
+
+
+def cnn_data() -> tuple[Array, Array]:
+    """One batch of 64 grey pictures of 28x28 and a class of 10 for each, channels last."""
+    return _pictures(MNIST_SHAPE)
+
+
+def picture_data() -> tuple[Array, Array]:
+    """One batch of 64 pictures of 32x32 in three colours and a class of 10 for each."""
+    return _pictures(PICTURE_SHAPE)
+
+
+def _pictures(shape: tuple[int, ...]) -> tuple[Array, Array]:
+    random = np.random.default_rng(0)
+    x = random.random((PICTURE_BATCH, *shape), dtype=np.float32)
+    return x, random.integers(0, CLASSES, PICTURE_BATCH).astype(np.int32)
 
 
 def row_data() -> Array:
@@ -83,6 +106,24 @@ def letters() -> Split:
     x = centres[y, random.integers(0, kinds, rows)] + random.normal(0, 1.4, (rows, columns))
     x = np.clip(np.rint(x), 0, 15)
     return _split((x / 15).astype(np.float32), y)
+
+
+def mnist(folder: Path) -> Split:
+    """Pictures (N, 28, 28, 1) from 0 to 1 and their digits, from MNIST's four idx files."""
+
+    def pictures(part: str) -> tuple[Array, Array]:
+        x = _idx(folder, f"{part}-images-idx3-ubyte", 16).reshape(-1, *MNIST_SHAPE)
+        y = _idx(folder, f"{part}-labels-idx1-ubyte", 8)
+        return x.astype(np.float32) / 255, y.astype(np.int32)
+
+    return Split(*pictures("train"), *pictures("t10k"))
+
+
+def _idx(folder: Path, name: str, header: int) -> Array:
+    """The bytes after the header of an idx file, packed or not."""
+    packed = folder / f"{name}.gz"
+    content = gzip.decompress(packed.read_bytes()) if packed.exists() else None
+    return np.frombuffer(content or (folder / name).read_bytes(), np.uint8, offset=header)
 
 
 def _split(x: Array, y: Array) -> Split:

@@ -10,6 +10,7 @@ import numpy as np
 
 import chainrule as cr
 from benchmarks import data
+from benchmarks.memory import growth
 from benchmarks.serving import Builder, Measured, Options, Sample, main, once, repeated, threads
 from chainrule.training.step import TrainingStep
 
@@ -34,6 +35,44 @@ def mlp_problem() -> Problem:
     x, y = data.mlp_data()
     hidden = (data.MLP_HIDDEN, data.MLP_HIDDEN)
     return network(hidden, data.CLASSES), x, y, "cross_entropy", 0.001
+
+
+def cnn() -> Any:
+    """Two convolutions with pooling and two dense layers, as the peers have them: no dropout."""
+    layers = cr.layers
+    return cr.Sequential(
+        [
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(data.CLASSES),
+        ]
+    )
+
+
+def cnn_problem() -> Problem:
+    """The same of a small network for pictures."""
+    x, y = data.cnn_data()
+    return cnn(), x, y, "cross_entropy", data.PICTURE_RATE
+
+
+def resnet20_problem() -> Problem:
+    """The same of a network of residual blocks."""
+    return _picture_problem(cr.networks.resnet20)
+
+
+def mobilenet_problem() -> Problem:
+    """The same of a network of depthwise convolutions."""
+    return _picture_problem(cr.networks.mobilenet_tiny)
+
+
+def _picture_problem(make: Callable[..., Any]) -> Problem:
+    x, y = data.picture_data()
+    model = make(data.PICTURE_SHAPE, data.CLASSES)
+    return model, x, y, "cross_entropy", data.PICTURE_RATE
 
 
 def steps(problem: Callable[[], Problem]) -> Builder:
@@ -186,31 +225,53 @@ def classifier(name: str) -> Builder:
     return build
 
 
-def compile_step(options: Options) -> Sample:
-    """Tracing, passes and code generation of the classifier's step, without its first run."""
-    cr.jit(lambda x: x + 1)(np.ones(4, np.float32))  # loads LLVM
-    x, y = (cr.tensor(part) for part in data.mlp_data())
-    model = network((data.MLP_HIDDEN, data.MLP_HIDDEN), data.CLASSES)
-    model(x)
-    loss = cr.losses.get("cross_entropy")
-    optimizer = cr.optimizers.Adam(learning_rate=0.001)
-    optimizer.build(model.trainable_variables)
+def compile_step(problem: Callable[[], Problem]) -> Builder:
+    """Tracing, passes and code generation of a step, without its first run."""
 
-    @cr.jit
-    def step(x: Any, y: Any) -> Any:
-        with cr.GradientTape() as tape:
-            value = loss(y, model(x, training=True))
-        gradients = tape.gradient(value, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables))
-        return value
+    def build(options: Options) -> Sample:
+        cr.jit(lambda x: x + 1)(np.ones(4, np.float32))  # loads LLVM
+        model, *rows, loss_name, rate = problem()
+        x, y = (cr.tensor(part) for part in rows)
+        model(x)
+        loss = cr.losses.get(loss_name)
+        optimizer = cr.optimizers.Adam(learning_rate=rate)
+        optimizer.build(model.trainable_variables)
+
+        @cr.jit
+        def step(x: Any, y: Any) -> Any:
+            with cr.GradientTape() as tape:
+                value = loss(y, model(x, training=True))
+            gradients = tape.gradient(value, model.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+            return value
+
+        def sample() -> Measured:
+            times = []
+            for _ in range(2):
+                start = time.perf_counter()
+                float(step(x, y))
+                times.append(time.perf_counter() - start)
+            return Measured(times[0] - times[1])
+
+        return sample
+
+    return build
+
+
+def mnist_fit(options: Options) -> Sample:
+    """The whole of ``fit`` of the ready network, its compiling included; then the accuracy."""
+    split = data.mnist(options.folder())
+    model = cr.networks.small_cnn(data.MNIST_SHAPE, data.CLASSES, seed=options.seed)
 
     def sample() -> Measured:
-        times = []
-        for _ in range(2):
-            start = time.perf_counter()
-            float(step(x, y))
-            times.append(time.perf_counter() - start)
-        return Measured(times[0] - times[1])
+        start = time.perf_counter()
+        model.fit(
+            split.x, split.y, loss="cross_entropy", optimizer="adam", epochs=data.MNIST_EPOCHS,
+            batch_size=data.PICTURE_BATCH, seed=options.seed, verbose=0,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+        found = model.predict(split.x_check).argmax(1)
+        return Measured(seconds, float((found == split.y_check).mean()))
 
     return sample
 
@@ -254,6 +315,11 @@ def second_fit(hidden: tuple[int, ...], read: Callable[[], Any], loss: str) -> B
     return build
 
 
+def _in_both_caches(build: Builder) -> dict[str, Builder]:
+    """The same work for both forms; whoever starts the process chooses the cache."""
+    return {"cache cold": build, "cache warm": build}
+
+
 _MLP_HIDDEN = (data.MLP_HIDDEN, data.MLP_HIDDEN)
 
 WORK: dict[str, dict[str, Builder]] = {
@@ -262,10 +328,17 @@ WORK: dict[str, dict[str, Builder]] = {
     "tape": {"eager": tape_eager, "jit": tape_jit},
     "predict_10": {"predict": predict("predict_10")},
     "predict_64": {"predict": predict("predict_64")},
-    "images": {"cache warm": image_fit, "cache cold": image_fit},
+    "images": _in_both_caches(image_fit),
     "digits": {"fit": classifier("digits")},
     "letters": {"fit": classifier("letters")},
-    "compile": {"cache cold": compile_step, "cache warm": compile_step},
+    "compile": _in_both_caches(compile_step(mlp_problem)),
+    "cnn": {"steps": steps(cnn_problem), "fit": fit_steps(cnn_problem, 50)},
+    "resnet20": {"steps": steps(resnet20_problem)},
+    "mobilenet": {"steps": steps(mobilenet_problem)},
+    "cnn_growth": _in_both_caches(growth(steps(cnn_problem))),
+    "compile_cnn": _in_both_caches(compile_step(cnn_problem)),
+    "compile_resnet20": _in_both_caches(compile_step(resnet20_problem)),
+    "mnist": _in_both_caches(mnist_fit),
     "matmul_512": {"jit": matmul("matmul_512")},
     "matmul_1024": {"jit": matmul("matmul_1024")},
     "second_fit": {

@@ -18,9 +18,11 @@ _COLOURS = {"met": "green", "missed": "red", "failed": "red"}
 
 
 def goal_text(row: Row) -> str:
-    """A goal as it stands in the table: a share, or a figure."""
+    """A goal as it stands in the table: a share, a figure, or an accuracy."""
     if row.goal is None:
         return "-"
+    if row.accuracy is not None:
+        return f"≥ {row.goal:.3f}"
     return f"≤ {figure(row.goal, row.unit)}" if row.absolute else f"≤ {row.goal:.2f}"
 
 
@@ -150,7 +152,7 @@ def _draw_rows(rows: Sequence[Row], path: Path) -> None:
     colours = ["tab:green" if row.verdict == "met" else "tab:red" for row in rows]
     axes.barh(places, shares, color=colours, height=0.6)
     for place, row in zip(places, rows):
-        if row.goal is not None and not row.absolute:
+        if row.goal is not None and not row.absolute and row.accuracy is None:
             axes.plot([row.goal] * 2, [place - 0.42, place + 0.42], color="black", linewidth=2)
         axes.annotate(
             f"{row.share:.2f}", (row.share or 0.0, place), (4, 0), textcoords="offset points",

@@ -41,6 +41,12 @@ class Series:
         return statistics.median(sample.value for sample in self.samples)
 
     @property
+    def accuracy(self) -> float | None:
+        """The median of the accuracies that were reached, if there are any and nothing failed."""
+        scores = [sample.score for sample in self.samples if sample.score is not None]
+        return statistics.median(scores) if scores and not self.error else None
+
+    @property
     def smallest(self) -> float | None:
         """The smallest sample: the least disturbed by what else runs on the machine."""
         if self.median is None:
@@ -49,12 +55,11 @@ class Series:
 
     @property
     def note(self) -> str:
-        """What to know about it: an error, or the last sample's score and note."""
+        """What to know about it: an error, or the median accuracy and the last sample's note."""
         if self.error or not self.samples:
             return self.error
-        last = self.samples[-1]
-        score = "" if last.score is None else f"accuracy {last.score:.4f}"
-        return ", ".join(part for part in (score, last.note) if part)
+        score = "" if self.accuracy is None else f"accuracy {self.accuracy:.4f}"
+        return ", ".join(part for part in (score, self.samples[-1].note) if part)
 
 
 @dataclass
@@ -88,7 +93,8 @@ class Row:
         share: ours over best.
         share_of_smallest: chainrule's smallest sample over the smallest of all peers' samples,
             which other work on the machine distorts least.
-        goal: at most this share, or this figure where ``absolute``.
+        accuracy: the median of what chainrule's samples reached, where it is the goal.
+        goal: at most this share, or this figure where ``absolute``; at least this accuracy.
         absolute: whether the goal is a figure.
         verdict: whether the goal is met.
         note: what a reader should know.
@@ -103,6 +109,7 @@ class Row:
     best: float | None
     share: float | None
     share_of_smallest: float | None
+    accuracy: float | None
     goal: float | None
     absolute: bool
     verdict: Verdict
@@ -131,8 +138,13 @@ def _row(result: Result, variant: Variant, series: Series) -> Row:
     ours, peer = series.median, best.median if best else None
     share = _ratio(ours, peer)
     absolute = variant.limit is not None
-    goal = variant.limit if absolute else variant.share
-    judged = ours if absolute else share
+    accuracy = series.accuracy if variant.accuracy is not None else None
+    goal: float | None
+    if variant.accuracy is not None:
+        goal, verdict = variant.accuracy, judge_accuracy(accuracy, variant.accuracy)
+    else:
+        goal, judged = (variant.limit, ours) if absolute else (variant.share, share)
+        verdict = judge(ours, judged, goal, failed=_fell_short(series))
     notes = [note for note in (series.note, best.note if best else "") if note]
     return Row(
         workload=workload.name,
@@ -144,9 +156,10 @@ def _row(result: Result, variant: Variant, series: Series) -> Row:
         best=peer,
         share=share,
         share_of_smallest=_ratio(series.smallest, _smallest_of_peers(result)),
+        accuracy=accuracy,
         goal=goal,
         absolute=absolute,
-        verdict=judge(ours, judged, goal, failed=_fell_short(series)),
+        verdict=verdict,
         note="; ".join(notes),
     )
 
@@ -178,6 +191,13 @@ def judge(
     if judged is None:
         return "no peer"
     return "met" if judged <= goal and not failed else "missed"
+
+
+def judge_accuracy(reached: float | None, goal: float) -> Verdict:
+    """Whether an accuracy is met; None if chainrule failed."""
+    if reached is None:
+        return "failed"
+    return "met" if reached >= goal else "missed"
 
 
 def _fell_short(series: Series) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.processes import ProgramRun, Side, SideError, new_folder, run_program
 from benchmarks.results import Result
 from benchmarks.serving import Measured
-from benchmarks.workloads import OURS, OWN_PEERS, Workload, all_forms, is_cold, peer_program
+from benchmarks.workloads import OURS, OWN_PEERS, Workload, all_forms, is_cold
 
 Say = Callable[[str], None]
 Turn = tuple[str, str]
@@ -28,6 +28,7 @@ class Runner:
         seconds: length of a sample of repeated work.
         without: forms to leave out, as "side:form".
         say: is told what goes on.
+        folders: those that workloads read, by the option that names them.
         versions: of the libraries, by side; filled in.
         results: of the workloads so far, the one that is being measured included; filled in.
     """
@@ -38,6 +39,7 @@ class Runner:
     seconds: float
     without: Sequence[str]
     say: Say
+    folders: Mapping[str, Path] = field(default_factory=dict)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     _programs: dict[tuple[str, ...], dict[Turn, list[ProgramRun] | str]] = field(
@@ -45,7 +47,10 @@ class Runner:
     )
 
     def run(self, workload: Workload) -> None:
-        """Measure one workload on every side that can do it."""
+        """Measure one workload on every side that can do it; skip one whose data are not there."""
+        if workload.folder and workload.folder not in self.folders:
+            self.say(f"{workload.name}: left out, --{workload.folder} is not given")
+            return
         turns = [
             (side, form)
             for side, form in all_forms(workload)
@@ -101,7 +106,7 @@ class Runner:
                 continue
             wanted = target if side == OURS else None
             with self._excused(result, side, variant):
-                sample = self._fresh_sample(workload, side, variant, cache, wanted)
+                sample = self._fresh_sample(workload, side, variant, cache, wanted, number)
                 series.samples.append(sample)
                 if side != OURS and sample.score is not None:
                     target = sample.score
@@ -114,12 +119,18 @@ class Runner:
             self._fresh_sample(workload, OURS, variant, cache, 0.0)
 
     def _fresh_sample(
-        self, workload: Workload, side: str, variant: str, cache: Path, target: float | None
+        self,
+        workload: Workload,
+        side: str,
+        variant: str,
+        cache: Path,
+        target: float | None,
+        seed: int = 0,
     ) -> Measured:
         with contextlib.ExitStack() as stack:
             if side == OURS and is_cold(variant):
                 cache = stack.enter_context(new_folder())
-            process = stack.enter_context(self._start(side, workload, cache, target))
+            process = stack.enter_context(self._start(side, workload, cache, target, seed))
             process.prepare(variant)
             return process.sample(variant)
 
@@ -168,7 +179,7 @@ class Runner:
     def _program(self, workload: Workload, side: str, variant: str, cache: Path) -> ProgramRun:
         with new_folder() as folder:
             if side != OURS:
-                return run_program([self.peers[side], *peer_program(side)], self.python)
+                return run_program([self.peers[side], *workload.program_of(side)], self.python)
             arguments = [part.replace("{folder}", str(folder)) for part in workload.program]
             place = folder / "cache" if is_cold(variant) else cache
             return run_program([self.python, *arguments], self.python, place)
@@ -181,11 +192,17 @@ class Runner:
                 yield number, side, variant
 
     def _start(
-        self, side: str, workload: Workload, cache: Path, target: float | None = None
+        self,
+        side: str,
+        workload: Workload,
+        cache: Path,
+        target: float | None = None,
+        seed: int = 0,
     ) -> Side:
         python = self.python if side == OURS else self.peers[side]
         module = "benchmarks.ours" if side == OURS else f"benchmarks.peers.{side}_side"
-        options = ["--seconds", str(self.seconds)]
+        options = ["--seconds", str(self.seconds), "--seed", str(seed)]
+        options += ["--data", str(self.folders[workload.folder])] if workload.folder else []
         options += [] if target is None else ["--target", str(target)]
         process = Side(python, module, workload.name, cache if side == OURS else None, options)
         self.versions.setdefault(side, process.versions)

@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,20 @@ class Options:
     Args:
         seconds: how long a sample of repeated work should last, about.
         target: the accuracy to train to, where one is asked for.
+        seed: of what is random, other in every new process.
+        data: the folder of a workload that reads one.
     """
 
     seconds: float = 0.3
     target: float | None = None
+    seed: int = 0
+    data: Path | None = None
+
+    def folder(self) -> Path:
+        """The folder to read."""
+        if self.data is None:
+            raise ValueError("this work reads a folder: name it")
+        return self.data
 
 
 Sample = Callable[[], Measured]
@@ -111,8 +122,11 @@ def main(work: Work, versions: Mapping[str, str]) -> None:
     parser.add_argument("workload", choices=sorted(work))
     parser.add_argument("--seconds", type=float, default=Options.seconds)
     parser.add_argument("--target", type=float)
-    arguments = parser.parse_args()
-    options = Options(arguments.seconds, arguments.target)
+    parser.add_argument("--seed", type=int, default=Options.seed)
+    parser.add_argument("--data", type=Path)
+    arguments = vars(parser.parse_args())
+    variants = work[arguments.pop("workload")]
+    options = Options(**arguments)
     # Answers go to what was standard output; what libraries print goes to standard error.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -122,7 +136,6 @@ def main(work: Work, versions: Mapping[str, str]) -> None:
         channel.flush()
 
     answer({"versions": {"python": sys.version.split()[0], **versions}})
-    variants = work[arguments.workload]
     samples: dict[str, Sample] = {}
     for line in sys.stdin:
         command, _, variant = line.strip().partition(" ")

@@ -1,6 +1,6 @@
 """The workloads: what is done, by whom, and what chainrule must reach.
 
-A goal is a share of the best peer's median, or a limit in the workload's unit.
+A goal is a share of the best peer's median, a limit in the workload's unit, or an accuracy.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ class Variant:
         name: the key of the work in ``benchmarks.ours``.
         share: at most this share of the best peer's figure.
         limit: at most this many seconds.
+        accuracy: at least this, whatever the time.
     """
 
     name: str
     share: float | None = None
     limit: float | None = None
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class Workload:
         kind: how samples are taken.
         measure: which number of a program counts.
         program: chainrule's program and its arguments, for kind "program".
+        peer_program: the name of the peers' programs, for kind "program".
         by_score: the peer goes first and chainrule works to the accuracy that it reached.
+        folder: the option of the command line that names the folder to read, if one is read.
     """
 
     name: str
@@ -61,15 +65,17 @@ class Workload:
     kind: Kind = "served"
     measure: Measure = "seconds"
     program: tuple[str, ...] = ()
+    peer_program: str = ""
     by_score: bool = False
+    folder: str = ""
 
-
-def peer_program(peer: str) -> tuple[str, ...]:
-    """The arguments that make a peer's interpreter run the seed program."""
-    return (str(ROOT / "benchmarks" / "programs" / f"seed_{peer}.py"),)
+    def program_of(self, peer: str) -> tuple[str, ...]:
+        """The arguments that make a peer's interpreter run its program."""
+        return ("-m", f"benchmarks.programs.{self.peer_program}_{peer}")
 
 
 _SEED_PROGRAM = ("-m", "benchmarks.programs.seed_chainrule")
+_CNN_PROGRAM = ("-m", "benchmarks.programs.cnn_chainrule")
 _COMMAND = (
     "-c", "import sys, chainrule.cli; sys.exit(chainrule.cli.main())", "train",
     str(ROOT / "examples" / "penguins.csv"), "--target", "species", "--out", "{folder}/model",
@@ -80,6 +86,12 @@ _STEPS = {
     "jax": ("jit", "scan"),
     "tensorflow": ("function", "XLA"),
 }
+_PICTURE_STEPS = {
+    "torch": ("fused", "channels last", "compiled", "compiled, channels last"),
+    "jax": ("jit",),
+    "tensorflow": ("function", "XLA"),
+}
+_TORCH_STEPS = {"torch": _PICTURE_STEPS["torch"]}
 _WHOLE = dict.fromkeys(_STEPS, ("program",))
 _BLAS = {"numpy": ("BLAS",), "torch": ("mm",)}
 _SKLEARN = {"sklearn": ("MLPClassifier",)}
@@ -102,6 +114,7 @@ WORKLOADS: tuple[Workload, ...] = (
         _WHOLE,
         "program",
         program=_SEED_PROGRAM,
+        peer_program="seed",
     ),
     Workload(
         "memory",
@@ -111,6 +124,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "program",
         "memory",
         program=_SEED_PROGRAM,
+        peer_program="seed",
     ),
     Workload(
         "tape",
@@ -151,6 +165,64 @@ WORKLOADS: tuple[Workload, ...] = (
         (Variant(_COLD, limit=0.3), Variant(_WARM, limit=0.05)),
         {},
         "fresh",
+    ),
+    Workload(
+        "cnn",
+        "step of two convolutions with pooling, 28x28x1, batch 64",
+        (Variant("steps", 0.60), Variant("fit", 0.60)),
+        _PICTURE_STEPS,
+    ),
+    Workload(
+        "resnet20",
+        "step of ResNet-20, 32x32x3, batch 64",
+        (Variant("steps", 0.80),),
+        _PICTURE_STEPS,
+    ),
+    Workload(
+        "mobilenet",
+        "step of a small MobileNet, 32x32x3, batch 64",
+        (Variant("steps", 0.80),),
+        _PICTURE_STEPS,
+    ),
+    Workload(
+        "cnn_memory",
+        "peak memory of a program of 100 steps of the two convolutions",
+        (Variant(_WARM, 1.0), Variant(_COLD, 1.0)),
+        {"torch": ("program",)},
+        "program",
+        "memory",
+        program=_CNN_PROGRAM,
+        peer_program="cnn",
+    ),
+    Workload(
+        "cnn_growth",
+        "the same over the memory after the imports",
+        (Variant(_WARM, 1.0), Variant(_COLD, 1.0)),
+        _TORCH_STEPS,
+        "fresh",
+        "memory",
+    ),
+    Workload(
+        "compile_cnn",
+        "compile of the step of the two convolutions",
+        (Variant(_COLD, limit=0.5), Variant(_WARM, limit=0.1)),
+        {},
+        "fresh",
+    ),
+    Workload(
+        "compile_resnet20",
+        "compile of the step of ResNet-20",
+        (Variant(_COLD, limit=2.0), Variant(_WARM, limit=0.1)),
+        {},
+        "fresh",
+    ),
+    Workload(
+        "mnist",
+        "small_cnn on the digits of --mnist, 5 epochs, compile included",
+        (Variant(_WARM, accuracy=0.975), Variant(_COLD, accuracy=0.975)),
+        _PICTURE_STEPS,
+        "fresh",
+        folder="mnist",
     ),
     Workload("matmul_512", "product of 512x512", (Variant("jit", 1 / 0.9),), _BLAS),
     Workload("matmul_1024", "product of 1024x1024", (Variant("jit", 1 / 0.9),), _BLAS),

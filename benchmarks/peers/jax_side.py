@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,9 +16,10 @@ import numpy as np
 import optax
 
 from benchmarks import data
+from benchmarks.peers import jax_networks
 from benchmarks.serving import Builder, Measured, Options, Sample, main, once, repeated
 
-State = tuple[Any, Any]
+State = tuple[Any, ...]
 
 
 def parameters(*widths: int) -> list[tuple[Any, Any]]:
@@ -61,8 +64,43 @@ def make_step(
     return step
 
 
+PICTURES = {
+    "cnn": (jax_networks.cnn, data.cnn_data),
+    "resnet20": (jax_networks.resnet20, data.picture_data),
+    "mobilenet": (jax_networks.mobilenet_tiny, data.picture_data),
+}
+
+
+def picture_step(
+    network: jax_networks.Network, x: Any, seed: int = 0
+) -> tuple[State, Callable[[State, Any, Any], tuple[State, Any]]]:
+    """State and step of a network for pictures; the state ends with a key."""
+    first = jax_networks.Pass(jax.random.key(seed))
+    network(first, x[:1])
+    optimizer = optax.adam(data.PICTURE_RATE)
+
+    def step(state: State, x: Any, y: Any) -> tuple[State, Any]:
+        parameters, statistics, moments, key = state
+        key, own = jax.random.split(key)
+
+        def loss_of(parameters: Any) -> Any:
+            net = jax_networks.Pass(own, parameters, statistics)
+            return cross_entropy(network(net, x), y), net.statistics
+
+        (loss, after), gradients = jax.value_and_grad(loss_of, has_aux=True)(parameters)
+        updates, moments = optimizer.update(gradients, moments)
+        return (optax.apply_updates(parameters, updates), after, moments, key), loss
+
+    start = first.parameters
+    return (start, first.statistics, optimizer.init(start), jax.random.key(seed)), step
+
+
 def _problem(name: str) -> tuple[Any, ...]:
     """State, step, inputs and targets."""
+    if name in PICTURES:
+        network, read = PICTURES[name]
+        x, y = map(jnp.asarray, read())
+        return *picture_step(network, x), x, y
     if name == "seed":
         x, y = data.seed_data()
         layers, loss, rate = parameters(data.SEED_WIDTH, 10, 1), squared_error, 0.01
@@ -99,7 +137,7 @@ def steps_jit(name: str) -> Builder:
 
 def steps_scan(name: str) -> Builder:
     """Blocks of steps, each block one call; the data are constants of the program."""
-    block = 1000 if name == "seed" else 50
+    block = {"seed": 1000, "mlp": 50}.get(name, 4)
 
     def build(options: Options) -> Sample:
         state, step, x, y = _problem(name)
@@ -159,10 +197,36 @@ def image_fit(scan: bool) -> Builder:
     return build
 
 
+def mnist_fit(options: Options) -> Sample:
+    """Epochs of MNIST, rows shuffled, and the compiling, a step a call; then the accuracy."""
+    split = data.mnist(options.folder())
+    x, y = jnp.asarray(split.x), jnp.asarray(split.y)
+    random = np.random.default_rng(options.seed)
+    state, step = picture_step(partial(jax_networks.cnn, dropout=0.5), x, options.seed)
+    compiled = jax.jit(lambda state, rows, x, y: step(state, x[rows], y[rows]), donate_argnums=0)
+
+    def sample() -> Measured:
+        nonlocal state
+        start = time.perf_counter()
+        for _ in range(data.MNIST_EPOCHS):
+            order = random.permutation(len(x)).astype(np.int32)
+            for rows in order.reshape(-1, data.PICTURE_BATCH):
+                state, _ = compiled(state, rows, x, y)
+            jax.block_until_ready(state)
+        seconds = time.perf_counter() - start
+        net = jax_networks.Pass(state[-1], state[0])
+        found = jax_networks.cnn(net, jnp.asarray(split.x_check)).argmax(1)
+        return Measured(seconds, float((found == split.y_check).mean()))
+
+    return sample
+
+
 WORK: dict[str, dict[str, Builder]] = {
     "seed": {"jit": steps_jit("seed"), "scan": steps_scan("seed")},
     "mlp": {"jit": steps_jit("mlp"), "scan": steps_scan("mlp")},
     "images": {"jit": image_fit(False), "scan": image_fit(True)},
+    **{name: {"jit": steps_jit(name), "scan": steps_scan(name)} for name in PICTURES},
+    "mnist": {"jit": mnist_fit},
 }
 
 if __name__ == "__main__":

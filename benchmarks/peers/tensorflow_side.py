@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow as tf
 
 from benchmarks import data
-from benchmarks.serving import Builder, Options, Sample, main, once, repeated
+from benchmarks.peers import tensorflow_networks
+from benchmarks.serving import Builder, Measured, Options, Sample, main, once, repeated
 
 
 def network(inputs: int, hidden: tuple[int, ...], outputs: int) -> Any:
@@ -39,15 +41,26 @@ def make_step(model: Any, loss_function: Any, rate: float) -> Callable[[Any, Any
     return step
 
 
+PICTURES = {
+    "cnn": (tensorflow_networks.cnn, data.cnn_data),
+    "resnet20": (tensorflow_networks.resnet20, data.picture_data),
+    "mobilenet": (tensorflow_networks.mobilenet_tiny, data.picture_data),
+}
+
+
 def _problem(name: str) -> tuple[Any, Any, Any]:
     """Step, inputs and targets."""
     if name == "seed":
         x, y = map(tf.constant, data.seed_data())
         loss = tf.keras.losses.MeanSquaredError()
         return make_step(network(data.SEED_WIDTH, (10,), 1), loss, 0.01), x, y
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if name in PICTURES:
+        build, read = PICTURES[name]
+        x, y = map(tf.constant, read())
+        return make_step(build(), loss, data.PICTURE_RATE), x, y
     x, y = map(tf.constant, data.mlp_data())
     model = network(data.MLP_INPUTS, (data.MLP_HIDDEN, data.MLP_HIDDEN), data.CLASSES)
-    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return make_step(model, loss, 0.001), x, y
 
 
@@ -76,23 +89,49 @@ def image_fit(xla: bool) -> Builder:
 
         def run() -> None:
             model = network(data.MLP_INPUTS, (data.IMAGE_HIDDEN,), data.CLASSES)
-            loss_function = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            step = tf.function(make_step(model, loss_function, 0.001), jit_compile=xla)
-            count = data.IMAGES // data.IMAGE_BATCH
-
-            def epoch(order: Any) -> Any:
-                loss = tf.constant(0.0)
-                for i in tf.range(count):
-                    rows = order[i]
-                    loss = step(tf.gather(x, rows), tf.gather(y, rows))
-                return loss
-
-            compiled = tf.function(epoch)
-            for _ in range(data.IMAGE_EPOCHS):
-                order = tf.random.shuffle(tf.range(data.IMAGES))[: count * data.IMAGE_BATCH]
-                float(compiled(tf.reshape(order, (count, data.IMAGE_BATCH))))
+            _train(model, x, y, data.IMAGE_BATCH, data.IMAGE_EPOCHS, xla)
 
         return once(run)
+
+    return build
+
+
+def _train(model: Any, x: Any, y: Any, batch: int, epochs: int, xla: bool) -> None:
+    """Epochs of whole batches in new orders, an epoch a call."""
+    loss_function = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    step = tf.function(make_step(model, loss_function, 0.001), jit_compile=xla)
+    count = len(x) // batch
+
+    def epoch(order: Any) -> Any:
+        loss = tf.constant(0.0)
+        for i in tf.range(count):
+            rows = order[i]
+            loss = step(tf.gather(x, rows), tf.gather(y, rows))
+        return loss
+
+    compiled = tf.function(epoch)
+    for _ in range(epochs):
+        order = tf.random.shuffle(tf.range(len(x)))[: count * batch]
+        float(compiled(tf.reshape(order, (count, batch))))
+
+
+def mnist_fit(xla: bool) -> Builder:
+    """Epochs of MNIST, rows shuffled, and the compiling; then the accuracy."""
+
+    def build(options: Options) -> Sample:
+        split = data.mnist(options.folder())
+        x, y = tf.constant(split.x), tf.constant(split.y)
+        tf.keras.utils.set_random_seed(options.seed)
+        model = tensorflow_networks.cnn(dropout=0.5)
+
+        def sample() -> Measured:
+            start = time.perf_counter()
+            _train(model, x, y, data.PICTURE_BATCH, data.MNIST_EPOCHS, xla)
+            seconds = time.perf_counter() - start
+            found = model(split.x_check, training=False).numpy().argmax(1)
+            return Measured(seconds, float((found == split.y_check).mean()))
+
+        return sample
 
     return build
 
@@ -101,6 +140,8 @@ WORK: dict[str, dict[str, Builder]] = {
     "seed": {"function": steps("seed", False), "XLA": steps("seed", True)},
     "mlp": {"function": steps("mlp", False), "XLA": steps("mlp", True)},
     "images": {"function": image_fit(False), "XLA": image_fit(True)},
+    **{name: {"function": steps(name, False), "XLA": steps(name, True)} for name in PICTURES},
+    "mnist": {"function": mnist_fit(False), "XLA": mnist_fit(True)},
 }
 
 if __name__ == "__main__":

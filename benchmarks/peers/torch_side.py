@@ -6,6 +6,7 @@ A batch that is learnt by heart drives Adam's moments into denormals, which are 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +14,9 @@ import torch
 from torch import nn
 
 from benchmarks import data
-from benchmarks.serving import Builder, Options, Sample, main, once, repeated, threads
+from benchmarks.memory import growth
+from benchmarks.peers import torch_networks
+from benchmarks.serving import Builder, Measured, Options, Sample, main, once, repeated, threads
 
 torch.set_num_threads(threads())
 torch.set_flush_denormal(True)
@@ -42,12 +45,36 @@ def mlp_problem() -> tuple[Any, ...]:
     return model, nn.CrossEntropyLoss(), x, y.long(), 0.001
 
 
+def picture_problem(
+    network: Callable[[], nn.Module], read: Callable[[], tuple[Any, Any]]
+) -> Callable[[], tuple[Any, ...]]:
+    """The same of a network for pictures."""
+
+    def problem() -> tuple[Any, ...]:
+        x, y = map(torch.from_numpy, read())
+        rate = data.PICTURE_RATE
+        return network(), nn.CrossEntropyLoss(), channels_first(x), y.long(), rate
+
+    return problem
+
+
+def channels_first(x: Any) -> Any:
+    """Pictures (N, height, width, channels) as PyTorch's modules take them."""
+    return x.permute(0, 3, 1, 2).contiguous()
+
+
 class Mode(NamedTuple):
     """How PyTorch is used."""
 
     fused: bool = True
     compiled: bool = False
+    channels_last: bool = False
     workers: int = threads()
+
+    def arrange(self, module_or_pictures: Any) -> Any:
+        """Lay kernels or pictures out in memory."""
+        arranged = torch_networks.arranged
+        return arranged(module_or_pictures) if self.channels_last else module_or_pictures
 
 
 MODES = {
@@ -55,6 +82,12 @@ MODES = {
     "fused": Mode(),
     "fused, one thread": Mode(workers=1),
     "compiled": Mode(compiled=True),
+}
+PICTURE_MODES = {
+    "fused": Mode(),
+    "channels last": Mode(channels_last=True),
+    "compiled": Mode(compiled=True),
+    "compiled, channels last": Mode(compiled=True, channels_last=True),
 }
 EAGER_MODES = {"eager": Mode(fused=False), "eager, one thread": Mode(fused=False, workers=1)}
 
@@ -85,6 +118,7 @@ def steps(problem: Callable[[], tuple[Any, ...]], mode: Mode) -> Builder:
 
     def build(options: Options) -> Sample:
         model, loss_function, x, y, rate = problem()
+        model, x = mode.arrange(model), mode.arrange(x)
         step = make_step(model, loss_function, rate, mode)
 
         def run(count: int) -> None:
@@ -139,6 +173,37 @@ def image_fit(mode: Mode) -> Builder:
     return build
 
 
+def mnist_fit(mode: Mode) -> Builder:
+    """Epochs of MNIST, rows shuffled, and the compiling of the step; then the accuracy."""
+
+    def build(options: Options) -> Sample:
+        split = data.mnist(options.folder())
+        x, x_check = (
+            mode.arrange(channels_first(torch.from_numpy(part)))
+            for part in (split.x, split.x_check)
+        )
+        y, y_check = (torch.from_numpy(part).long() for part in (split.y, split.y_check))
+        torch.manual_seed(options.seed)
+        model = mode.arrange(torch_networks.cnn(dropout=0.5))
+
+        def sample() -> Measured:
+            start = time.perf_counter()
+            step = make_step(model, nn.CrossEntropyLoss(), data.PICTURE_RATE, mode)
+            for _ in range(data.MNIST_EPOCHS):
+                for rows in torch.split(torch.randperm(len(x)), data.PICTURE_BATCH):
+                    loss = step(x.index_select(0, rows), y.index_select(0, rows))
+                float(loss)
+            seconds = time.perf_counter() - start
+            model.eval()
+            with torch.inference_mode():
+                found = model(x_check).argmax(1)
+            return Measured(seconds, float((found == y_check).float().mean()))
+
+        return sample
+
+    return build
+
+
 def matmul(name: str) -> Builder:
     """A product of two square matrices."""
 
@@ -154,6 +219,10 @@ def matmul(name: str) -> Builder:
     return build
 
 
+cnn_problem = picture_problem(torch_networks.cnn, data.cnn_data)
+resnet20_problem = picture_problem(torch_networks.resnet20, data.picture_data)
+mobilenet_problem = picture_problem(torch_networks.mobilenet_tiny, data.picture_data)
+
 WORK: dict[str, dict[str, Builder]] = {
     "seed": {name: steps(seed_problem, mode) for name, mode in MODES.items()},
     "mlp": {name: steps(mlp_problem, mode) for name, mode in MODES.items()},
@@ -161,6 +230,11 @@ WORK: dict[str, dict[str, Builder]] = {
     "predict_10": {"inference mode": predict("predict_10")},
     "predict_64": {"inference mode": predict("predict_64")},
     "images": {name: image_fit(mode) for name, mode in MODES.items()},
+    "cnn": {name: steps(cnn_problem, mode) for name, mode in PICTURE_MODES.items()},
+    "resnet20": {name: steps(resnet20_problem, mode) for name, mode in PICTURE_MODES.items()},
+    "mobilenet": {name: steps(mobilenet_problem, mode) for name, mode in PICTURE_MODES.items()},
+    "cnn_growth": {name: growth(steps(cnn_problem, mode)) for name, mode in PICTURE_MODES.items()},
+    "mnist": {name: mnist_fit(mode) for name, mode in PICTURE_MODES.items()},
     "matmul_512": {"mm": matmul("matmul_512")},
     "matmul_1024": {"mm": matmul("matmul_1024")},
 }

@@ -87,6 +87,26 @@ def test_fast_but_short_of_the_accuracy_is_missed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("accuracies", "verdict"), [((0.97, 0.98, 0.976), "met"), ((0.97, 0.974), "missed")]
+)
+def test_an_accuracy_is_judged_by_its_median(accuracies: tuple[float, ...], verdict: str) -> None:
+    result = result_of("mnist", {("torch", "fused"): [1.0]})
+    samples = result.of("chainrule", "cache warm").samples
+    samples += [Measured(3.0, accuracy) for accuracy in accuracies]
+    (row,) = make_rows(result)
+    assert row.share == 3.0
+    assert row.verdict == verdict
+    assert "≥ 0.975" in cells(row)
+
+
+def test_without_an_accuracy_the_work_failed() -> None:
+    result = result_of("mnist", {})
+    result.of("chainrule", "cache warm").error = "no such folder"
+    (row,) = make_rows(result)
+    assert (row.accuracy, row.verdict) == (None, "failed")
+
+
+@pytest.mark.parametrize(
     ("ours", "judged", "goal", "verdict"),
     [
         (1.0, 0.5, 0.5, "met"),

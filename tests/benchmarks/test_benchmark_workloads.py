@@ -1,17 +1,20 @@
 """The registry of workloads, the command line, and the pipe between the processes."""
 
+import gzip
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import ours
+from benchmarks import data, ours
 from benchmarks.__main__ import parse
 from benchmarks.machine import OtherWork, describe, peak_ir
+from benchmarks.memory import growth
 from benchmarks.processes import Side, SideError, run_program
 from benchmarks.runner import Runner
-from benchmarks.serving import Measured, repeated
+from benchmarks.serving import Measured, Options, Sample, repeated
 from benchmarks.sweeps import SWEEPS, Net, nets
 from benchmarks.workloads import (
     BY_NAME,
@@ -21,7 +24,6 @@ from benchmarks.workloads import (
     Variant,
     Workload,
     all_forms,
-    peer_program,
 )
 
 WITHOUT_PROGRAMS = [workload for workload in WORKLOADS if workload.kind != "program"]
@@ -39,7 +41,8 @@ def test_names_are_unique() -> None:
 def test_every_form_has_one_goal(workload: Workload) -> None:
     assert workload.variants
     for variant in workload.variants:
-        assert (variant.share is None) != (variant.limit is None), variant
+        goals = (variant.share, variant.limit, variant.accuracy)
+        assert sum(goal is not None for goal in goals) == 1, variant
     if any(variant.share is not None for variant in workload.variants):
         assert workload.peers
     assert set(workload.peers) <= set(PEERS)
@@ -65,9 +68,14 @@ def test_peers_name_the_forms_that_workloads_ask_for(peer: str) -> None:
 
 
 def test_peers_programs_exist() -> None:
-    for peer in BY_NAME["cold"].peers:
-        assert Path(*peer_program(peer)).is_file()
+    for workload in WORKLOADS:
+        if workload.kind == "program":
+            for peer in workload.peers:
+                option, module = workload.program_of(peer)
+                assert option == "-m"
+                assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
     assert BY_NAME["memory"].program == BY_NAME["cold"].program
+    assert BY_NAME["memory"].peer_program == BY_NAME["cold"].peer_program
 
 
 def test_command_line() -> None:
@@ -87,6 +95,7 @@ def test_command_line() -> None:
         (["--sweep", "height"], "unknown name 'height'"),
         (["--without", "torch:quick"], "unknown name 'torch:quick'"),
         (["--repeats", "0"], "above zero"),
+        (["--mnist", "/nowhere"], "no folder /nowhere"),
     ],
 )
 def test_wrong_arguments(
@@ -175,3 +184,48 @@ def test_sides_are_measured_in_turns_and_what_fails_is_noted() -> None:
     assert "KeyError" in result.of("chainrule", "gone").error
     measured = [text.split(":")[1].split(",")[0].strip() for text in said if " of 2" in text]
     assert measured == ["chainrule jit", "numpy BLAS", "numpy BLAS", "chainrule jit"]
+
+
+def test_work_on_a_folder_is_left_out_without_it() -> None:
+    said: list[str] = []
+    runner = Runner(sys.executable, {}, 1, 0.001, [], said.append)
+    runner.run(BY_NAME["mnist"])
+    assert runner.results == []
+    assert said == ["mnist: left out, --mnist is not given"]
+
+
+def write_idx(path: Path, lengths: list[int], values: list[int], packed: bool) -> None:
+    header = bytes([0, 0, 8, len(lengths)])
+    header += b"".join(length.to_bytes(4, "big") for length in lengths)
+    content = header + bytes(values)
+    path.write_bytes(gzip.compress(content) if packed else content)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_digits_are_read_packed_or_not(tmp_path: Path, packed: bool) -> None:
+    ending = ".gz" if packed else ""
+    for part, count in (("train", 2), ("t10k", 1)):
+        pixels = [place % 256 for place in range(count * 784)]
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte{ending}", [count, 28, 28], pixels, packed)
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte{ending}", [count], [7] * count, packed)
+    split = data.mnist(tmp_path)
+    assert split.x.shape == (2, 28, 28, 1)
+    assert split.x_check.shape == (1, 28, 28, 1)
+    assert split.x[0, 9, 3, 0] == 1.0  # the 256th pixel
+    assert split.y.tolist() == [7, 7]
+
+
+def test_growth_is_the_peak_and_not_what_is_left() -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("only Linux forgets a peak")
+
+    def build(options: Options) -> Sample:
+        return lambda: Measured(len(np.ones(40 << 17)))  # 40 MiB for a moment
+
+    assert 38 < growth(build)(Options())().value < 60
+
+
+def test_a_folder_must_be_named(tmp_path: Path) -> None:
+    assert Options(data=tmp_path).folder() == tmp_path
+    with pytest.raises(ValueError, match="name it"):
+        Options().folder()
