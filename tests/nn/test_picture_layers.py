@@ -134,6 +134,24 @@ def test_variance_of_first_values_follows_the_window() -> None:
     assert abs(depthwise.kernel.numpy().var() / (2 / 25) - 1) < 0.05
 
 
+def test_penalties_enter_the_losses() -> None:
+    layer = L.Conv2D(2, 2, l2=0.5, activity_regularizer="l1", bias_regularizer="l2")
+    layer.bias_initializer = cr.initializers.Constant(2.0)
+    output = layer(PICTURES).numpy()
+    kernel, bias, activity = (float(loss) for loss in layer.losses)
+    assert kernel == pytest.approx(0.5 * (layer.kernel.numpy() ** 2).sum(), rel=1e-5)
+    assert bias == pytest.approx(0.01 * 8.0)
+    assert activity == pytest.approx(0.01 * np.abs(output).sum() / 2, rel=1e-5)
+    depthwise = L.DepthwiseConv2D(2, depthwise_regularizer="l2", depthwise_constraint="max_norm")
+    depthwise(PICTURES)
+    assert len(depthwise.losses) == 1
+    assert depthwise.kernel.constraint is depthwise.depthwise_constraint
+    separable = L.SeparableConv2D(2, 2, pointwise_regularizer="l2", pointwise_constraint="max_norm")
+    separable(PICTURES)
+    assert len(separable.losses) == 1
+    assert separable.pointwise_kernel.constraint is separable.pointwise_constraint
+
+
 def test_spatial_dropout_drops_whole_channels() -> None:
     output = L.SpatialDropout2D(0.3, seed=1)(np.ones((100, 3, 4, 50)), training=True).numpy()
     assert (output == output[:, :1, :1]).all()

@@ -54,6 +54,10 @@ def test_resnet20_by_hand() -> None:
         convolutions = 9 * channels * filters + 9 * filters * filters + 4 * filters
         return convolutions + (channels * filters + 2 * filters if changes else 0)
 
+    blocks = cr.networks.resnet20((32, 32, 3), 10).layers[4:13]
+    assert [block.output_shape[1:] for block in blocks] == (
+        [(32, 32, 16)] * 3 + [(16, 16, 32)] * 3 + [(8, 8, 64)] * 3
+    )
     stem, head = 27 * 16 + 32, 64 * 10 + 10
     for changes, expected in [(True, 272_474), (False, 269_722)]:
         total = stem + 3 * block(16, 16, False) + head
