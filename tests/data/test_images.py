@@ -469,14 +469,22 @@ def test_progress_is_told_to_the_end(tmp_path: Path) -> None:
     assert told == sorted(told)
 
 
-def test_an_interrupt_ends_the_reading(tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = two_classes(tmp_path / "many", count=200)
+    calls: list[str] = []
+    import chainrule.data.image_reading as reading
+
+    real = reading.decode
+    monkeypatch.setattr(
+        reading, "decode", lambda path, **options: calls.append(path) or real(path, **options)
+    )
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cr.data.images(folder, progress=stop)
+        cr.data.images(folder, progress=stop, workers=1)
+    assert len(calls) < 200
     assert threading.active_count() == 1
 
 
