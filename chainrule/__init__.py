@@ -34,7 +34,17 @@ from chainrule.tensor import (
 from chainrule.tensor.functions import *  # noqa: F403  # its __all__ is the list of functions
 
 if TYPE_CHECKING:
-    from chainrule import data, estimators, losses, metrics, networks, optimizers, testing
+    from chainrule import (
+        data,
+        estimators,
+        explain,
+        losses,
+        metrics,
+        networks,
+        optimizers,
+        plot,
+        testing,
+    )
     from chainrule.nn import activations, constraints, initializers, layers, regularizers
     from chainrule.nn.layer import Layer
     from chainrule.nn.seeding import set_seed
@@ -57,6 +67,7 @@ _LAZY = {
     "constraints": ("chainrule.nn.constraints", ""),
     "data": ("chainrule.data", ""),
     "estimators": ("chainrule.estimators", ""),
+    "explain": ("chainrule.explain", ""),
     "initializers": ("chainrule.nn.initializers", ""),
     "layers": ("chainrule.nn.layers", ""),
     "load_model": ("chainrule.training.saving", "load_model"),
@@ -64,6 +75,7 @@ _LAZY = {
     "metrics": ("chainrule.metrics", ""),
     "networks": ("chainrule.networks", ""),
     "optimizers": ("chainrule.optimizers", ""),
+    "plot": ("chainrule.plot", ""),
     "regularizers": ("chainrule.nn.regularizers", ""),
     "set_seed": ("chainrule.nn.seeding", "set_seed"),
     "testing": ("chainrule.testing", ""),
@@ -100,6 +112,7 @@ __all__ = [
     "data",
     "errors",
     "estimators",
+    "explain",
     "grad",
     "hessian",
     "initializers",
@@ -112,6 +125,7 @@ __all__ = [
     "metrics",
     "networks",
     "optimizers",
+    "plot",
     "random",
     "regularizers",
     "set_seed",

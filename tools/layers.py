@@ -22,7 +22,7 @@ _FLOOR_3 = (*_FLOOR_2, "backends", "backends.reference", "backends.cpu")
 _FLOOR_4 = (*_FLOOR_3, "tensor")
 _FLOOR_5 = (*_FLOOR_4, "nn", "optimizers", "losses", "metrics", "data")
 _FLOOR_6 = (*_FLOOR_5, "training", "formats")
-_FLOOR_7 = (*_FLOOR_6, "networks", "estimators")
+_FLOOR_7 = (*_FLOOR_6, "networks", "estimators", "explain", "plot")
 
 #: part -> the other parts it may import. A part is a file or folder right under the package, or a
 #: back end.
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "config": ("errors", "dtypes"),
     "tree": ("errors",),
     "cache_folder": (),
+    "figures": ("errors",),
     "graph": _FLOOR_0,
     "backprop": _FLOOR_1,
     "passes": _FLOOR_1,
@@ -45,8 +46,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "metrics": (*_FLOOR_4, "losses"),
     "data": ("errors", "cache_folder"),
     "formats": ("errors",),
-    "training": (*_FLOOR_5, "formats"),
+    "training": (*_FLOOR_5, "formats", "figures"),
     "networks": ("errors", "nn", "training"),
+    "explain": (*_FLOOR_4, "nn"),
+    "plot": ("errors", "figures", "nn", "training", "explain"),
     "estimators": (*_FLOOR_6, "networks"),
     "cli": (*_FLOOR_7, "__version__"),
     "testing": _FLOOR_7,
@@ -59,7 +62,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "PIL": ("data/image_decoding.py",),
     "click": ("cli",),
     "llvmlite": ("backends/cpu/llvm.py",),
-    "matplotlib": ("training/history.py",),
+    "matplotlib": ("figures.py",),
     "narwhals": ("data",),
     "pandas": ("training/history.py",),
     "platformdirs": ("cache_folder.py",),

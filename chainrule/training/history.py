@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from chainrule.errors import ArgumentError, StateError, missing_dependency, unknown_name
+from chainrule import figures
+from chainrule.errors import missing_dependency, unknown_name
 
 if TYPE_CHECKING:
-    import matplotlib.figure
     import pandas as pd
 
 
@@ -99,7 +99,7 @@ class History:
         *,
         names: list[str] | None = None,
         log: bool | None = None,
-    ) -> "matplotlib.figure.Figure":
+    ) -> "figures.Figure":
         """Draw every number over the epochs: one panel for each, with its validation twin in the
         same panel.
 
@@ -116,64 +116,4 @@ class History:
             MissingDependencyError: matplotlib is not installed.
             StateError: no epoch was finished.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise missing_dependency("history.plot", "matplotlib", "plot") from None
-        panels = self._panels(names)
-        columns = min(len(panels), 3)
-        rows = -(-len(panels) // columns)
-        figure = Figure(figsize=(4.6 * columns, 3.4 * rows), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
-        for index, axis in enumerate(axes.flat):
-            if index < len(panels):
-                self._draw_panel(axis, panels[index], log)
-            else:
-                axis.set_visible(False)
-        if path is not None:
-            figure.savefig(path, dpi=120)
-        return figure
-
-    def _panels(self, names: list[str] | None) -> list[str]:
-        if self.epochs == 0:
-            raise StateError(
-                "history.plot", "no epoch was finished", fix="train for at least one epoch"
-            )
-        drawable = [
-            name
-            for name, values in self.history.items()
-            if not name.startswith("val_")
-            and all(isinstance(value, int | float) for value in values)
-        ]
-        if names is None:
-            return drawable
-        for name in names:
-            if name not in drawable:
-                raise unknown_name("history.plot", "logged number", name, drawable)
-        if not names:
-            raise ArgumentError(
-                "history.plot", "no names to draw", fix="leave names out to draw all"
-            )
-        return names
-
-    def _draw_panel(self, axis: Any, name: str, log: bool | None) -> None:
-        epochs = range(1, self.epochs + 1)
-        drawn: list[float] = []
-        for key, label, colour in (
-            (name, "training", "#1f77b4"),
-            ("val_" + name, "validation", "#d95f02"),
-        ):
-            if key in self.history:
-                values = self.history[key]
-                marker = "o" if self.epochs == 1 else None
-                axis.plot(epochs, values, label=label, color=colour, linewidth=1.6, marker=marker)
-                drawn += [value for value in values if value == value]
-        positive = bool(drawn) and min(drawn) > 0
-        falls = positive and name == "loss" and drawn[0] > 50 * min(drawn)
-        if positive and (falls if log is None else log):
-            axis.set_yscale("log")
-        axis.set_title(name.replace("_", " "))
-        axis.set_xlabel("epoch")
-        axis.grid(alpha=0.3)
-        if "val_" + name in self.history:
-            axis.legend(frameon=False)
+        return figures.learning_curves(self.history, "history.plot", path, names, log)
