@@ -7,7 +7,7 @@ import pytest
 from convolution_graphs import add_convolutions, moves
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
-from random_graphs import Maker, cases
+from random_graphs import Maker, cases, widened
 from small_programs import AlwaysShared
 from test_random_graphs import AT_ONCE, COUNT, assert_same_bits, built, check
 
@@ -98,6 +98,46 @@ def test_pools(dtype, data):
         assert_same_bits(compiled.run(inputs), alone)
 
 
+@st.composite
+def convolutions(draw, dtype):
+    """The three convolutions with a kernel for each channel."""
+    builder = GraphBuilder("depthwise")
+    m = Maker(draw, builder, np.dtype(dtype))
+    rank = m.one_of((2, 1, 2, 3))
+    spatial = tuple(m.one_of(LENGTHS[: 5 if rank == 3 else None]) for _ in range(rank))
+    channels = draw(st.integers(2, 40))
+    x = m.input(draw(st.integers(1, 3)), *spatial, channels)
+    chosen = moves(m, spatial)
+    kernel = m.input(*chosen.window, 1, channels)
+    keys = {**chosen.attributes, "groups": channels}
+    y = ops.convolution(x, kernel, **keys)
+    dy = m.input(*y.shape)
+    dx = ops.convolution_input_gradient(dy, kernel, spatial=spatial, **keys)
+    dk = ops.convolution_kernel_gradient(x, dy, window=chosen.window, **keys)
+    return builder.finish([y, dx, dk])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@EASY
+@given(st.data())
+def test_convolutions_of_single_channels(dtype, data):
+    graph = data.draw(convolutions(dtype))
+    note(str(graph))
+    inputs = numbers(graph, data.draw(st.integers(0, 2**32)), "plain")
+    wide = [x.astype("float64") for x in inputs]
+    expected = BACKENDS["reference"](widened(graph)).run(wide)
+    variant = data.draw(st.sampled_from(runnable_variants()))
+    compiled = built(graph, variant, data.draw(st.booleans()))
+    with cr.settings(threads=1):
+        alone = compiled.run(inputs)
+    tolerance = 1e-4 if dtype == "float32" else 1e-12
+    for a, b in zip(alone, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+    with cr.settings(threads=2):
+        compiled._program._runner.pace = AlwaysShared()
+        assert_same_bits(compiled.run(inputs), alone)
+
+
 def check_networks(dtype, together, examples):
     @given(
         cases(dtype, together, (add_convolutions,)),
@@ -137,3 +177,17 @@ def test_usual_pools_are_cut_into_pieces(name):
     assert isinstance(kernel, Windows)
     assert kernel.covers
     assert kernel.pieces(TARGETS["avx512"]) == 6
+
+
+def test_each_convolution_of_single_channels_is_a_kernel_of_windows():
+    builder = GraphBuilder("depthwise")
+    x = builder.input((4, 16, 16, 32), np.dtype("float32"))
+    kernel = builder.input((3, 3, 1, 32), np.dtype("float32"))
+    keys = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 32}
+    y = ops.convolution(x, kernel, **keys)
+    dx = ops.convolution_input_gradient(y, kernel, spatial=(16, 16), **keys)
+    dk = ops.convolution_kernel_gradient(x, y, window=(3, 3), **keys)
+    kernels = Plan(builder.finish([y, dx, dk]), TARGETS["avx512"]).kernels
+    names = [type(kernel).__name__ for kernel in kernels]
+    assert names == ["Windows", "Windows", "DepthwiseGradient", "Group"]
+    assert [kernel.pieces(TARGETS["avx512"]) for kernel in kernels[:3]] == [8, 8, 4]

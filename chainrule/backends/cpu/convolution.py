@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.backends.cpu import views
 from chainrule.backends.cpu.contraction import Contraction
+from chainrule.backends.cpu.depthwise import add_depthwise, is_depthwise
 from chainrule.backends.cpu.views import Shape, View
 from chainrule.graph.graph import Node, Value
 
@@ -26,6 +27,9 @@ Padding = Sequence[tuple[int, int]]
 
 def add_convolution(plan: Plan, node: Node[Value], inputs: Sequence[View], target: View) -> None:
     """Append the kernels of one of the three convolutions."""
+    if is_depthwise(plan, node, inputs, target):
+        add_depthwise(plan, node, inputs, target)
+        return
     lower = {
         "convolution": _forward,
         "convolution_input_gradient": _input_gradient,

@@ -29,7 +29,7 @@ from chainrule.backends.cpu.rowtiles import fuse_row_tiles
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import View
 from chainrule.backends.cpu.whole_sums import split_whole_sums
-from chainrule.backends.cpu.windows import WINDOWS, Windows, add_windows
+from chainrule.backends.cpu.windows import WINDOWS, add_windows
 from chainrule.dtypes import INT64
 from chainrule.errors import GraphError
 from chainrule.graph.builder import GraphBuilder
@@ -362,8 +362,8 @@ class Plan:
         self._views[value] = target = self._new("temporary", value.dtype, value.shape)
         add(self, node, inputs, target)
 
-    def add_windows(self, kernel: Windows) -> None:
-        """Append a kernel over sliding windows."""
+    def add(self, kernel: Kernel) -> None:
+        """Append a kernel."""
         self._append(kernel)
 
     def without_gaps(self, view: View) -> View:

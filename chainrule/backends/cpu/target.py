@@ -29,6 +29,11 @@ class Target:
     tile: tuple[int, int]
     has_masks: bool
 
+    @property
+    def registers(self) -> int:
+        """How many vector registers it has."""
+        return 32 if self.name in ("avx512", "neon") else 16
+
     def lanes(self, dtype: np.dtype[Any]) -> int:
         """How many numbers of a dtype a vector holds."""
         return self.vector_bytes // max(dtype.itemsize, 4)

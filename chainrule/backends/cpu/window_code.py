@@ -1,13 +1,14 @@
 """The code of kernels over sliding windows: loops over places and taps, in vectors of channels.
 
-A row of places of which every tap stands on an element gets loops of its own, and in each row the
-columns of this kind: there the taps of a small window are written out one after the other. At the
-edges the range of taps is computed for each place.
+Rows of places of which every tap stands on an element get loops of their own, and in each row the
+columns of this kind: there the taps of a small window are written out one after the other. So they
+are at the edges where these are few rows and columns, each with its own code; else the range of
+taps is computed for each place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from chainrule.backends.cpu.addressing import base, larger, share, smaller
@@ -18,12 +19,13 @@ from chainrule.backends.cpu.target import Target
 if TYPE_CHECKING:
     from chainrule.backends.cpu.windows import Axis, Windows
 
-# So many taps are written out.
+# So many taps are written out, and so many places at the edges of an axis.
 _MOST_WRITTEN_OUT = 36
+_MOST_EDGES = 4
 
 Number = Register | int
 # The taps that count on an axis, or None for all of them.
-Taps = tuple[Register, Register] | None
+Taps = tuple[Number, Number] | None
 Pointers = Sequence[Register]
 Step = Callable[[Pointers, Number, Sequence[Register]], Sequence[Register]]
 
@@ -40,6 +42,7 @@ class PlacesCode:
         self.scalar = SCALARS[self.dtype.name]
         self.lanes = target.lanes(self.dtype)
         self.masks = target.has_masks
+        self.registers = target.registers
         self.pieces = kernel.pieces(target)
         self.written_out = self._written_out()
 
@@ -70,7 +73,7 @@ class PlacesCode:
             if each == 1:
                 rows = (rows[0], constant(self.axes[0].count, "i64"))
             with f.loop(*rows) as loop:
-                self._rows(self._at_place(here, 0, loop.index), [loop.index])
+                self._rows(self.at_place(here, 0, loop.index), [loop.index])
 
     def example(self, pointers: Pointers) -> None:
         """What happens to an example before its rows."""
@@ -80,26 +83,40 @@ class PlacesCode:
         if len(places) < len(self.axes) - 1:
             number = len(places)
             with self.f.loop(0, self.axes[number].count) as loop:
-                self._rows(self._at_place(pointers, number, loop.index), [*places, loop.index])
+                self._rows(self.at_place(pointers, number, loop.index), [*places, loop.index])
+            return
+        chosen: list[Taps] = [None] * len(places)
+        edges = [number for number, axis in enumerate(self.axes[:-1]) if axis.is_clipped]
+        if not edges:
+            self.columns(pointers, chosen)
             return
         f = self.f
-        if not any(axis.is_clipped for axis in self.axes[:-1]):
-            self._columns(pointers, [None] * len(places))
-            return
         inside = constant(1, "i1")
-        for axis, place in zip(self.axes[:-1], places, strict=True):
-            begin, end = axis.inside()
-            shifted = f.binary("sub", place, constant(begin, "i64"))
+        for number in edges:
+            begin, end = self.axes[number].inside()
+            shifted = f.binary("sub", places[number], constant(begin, "i64"))
             is_in = f.compare("icmp ult", shifted, constant(end - begin, "i64"))
             inside = f.binary("and", inside, is_in)
         with f.when(inside):
-            self._columns(pointers, [None] * len(places))
+            self.columns(pointers, chosen)
+        if len(edges) == 1 and (few := self.few_edges(edges[0])):
+            for place in few:
+                chosen[edges[0]] = self.axes[edges[0]].taps_inside(place)
+                here = constant(place, "i64")
+                with f.when(f.compare("icmp eq", places[edges[0]], here)):
+                    self.columns(pointers, chosen)
+            return
         with f.when(f.binary("xor", inside, constant(1, "i1"))):
-            taps = [
-                self._taps(axis, place) if axis.is_clipped else None
-                for axis, place in zip(self.axes[:-1], places, strict=True)
-            ]
-            self._columns(pointers, taps)
+            for number in edges:
+                chosen[number] = self._taps(self.axes[number], places[number])
+            self.columns(pointers, chosen)
+
+    def few_edges(self, number: int) -> list[int]:
+        """The places of an axis that have taps outside, if they are few and taps written out."""
+        axis = self.axes[number]
+        begin, end = axis.inside()
+        found = [*range(begin), *range(end, axis.count)]
+        return found if len(found) <= _MOST_EDGES and self.written_out[number] else []
 
     def _taps(self, axis: Axis, place: Register) -> tuple[Register, Register]:
         """The range of a place's taps that stand on elements."""
@@ -116,29 +133,44 @@ class PlacesCode:
         end = taps(f.binary("sub", constant(axis.length, "i64"), first))
         return begin, smaller(f, end, constant(axis.taps, "i64"))
 
-    def _columns(self, pointers: Pointers, taps: list[Taps]) -> None:
-        column = self.axes[-1]
-        begin, end = column.inside()
-        ranges = ((0, begin, True), (begin, end, False), (end, column.count, True))
-        for first, last, clipped in ranges:
-            if first == last:
-                continue
-            with self.f.loop(first, last) as loop:
-                here = self._at_place(pointers, -1, loop.index)
-                own = self._taps(column, loop.index) if clipped else None
-                self._channels(here, [*taps, own])
+    def columns(self, pointers: Pointers, taps: list[Taps]) -> None:
+        """The places of a row, at each of them all channels."""
+        for here, own in self.places_of_row(pointers):
+            for at, lanes, count in self.channels(here):
+                self.place(at, [*taps, own], lanes, count)
 
-    def _channels(self, pointers: Pointers, taps: list[Taps]) -> None:
-        """Whole vectors of channels, then the rest in part of one or in a narrower one."""
+    def places_of_row(self, pointers: Pointers) -> Iterator[tuple[list[Register], Taps]]:
+        """Loops over the last axis: pointers to a place, and its taps."""
+        column, few = self.axes[-1], self.few_edges(-1)
+        begin, end = column.inside()
+        for place in few:
+            if place < begin:
+                yield self.at_place(pointers, -1, place), column.taps_inside(place)
+        ranges = [(begin, end, False)]
+        if not few:
+            ranges = [(0, begin, True), (begin, end, False), (end, column.count, True)]
+        for first, last, clipped in ranges:
+            if first < last:
+                with self.f.loop(first, last) as loop:
+                    own = self._taps(column, loop.index) if clipped else None
+                    yield self.at_place(pointers, -1, loop.index), own
+        for place in few:
+            if place >= end:
+                yield self.at_place(pointers, -1, place), column.taps_inside(place)
+
+    def channels(self, pointers: Pointers) -> Iterator[tuple[list[Register], int, int]]:
+        """Whole vectors of channels, then the rest in part of one or in a narrower one: pointers,
+        lanes and how many of them count.
+        """
         f, size = self.f, self.dtype.itemsize
         whole, rest = divmod(self.kernel.target.shape[-1], self.lanes)
         if whole:
             with f.loop(0, whole * self.lanes, self.lanes) as loop:
                 here = [self.moved(pointer, size, loop.index) for pointer in pointers]
-                self.place(here, taps, self.lanes, self.lanes)
+                yield here, self.lanes, self.lanes
         if rest:
             here = [f.at(pointer, whole * self.lanes * size) for pointer in pointers]
-            self.place(here, taps, self.lanes if self.masks else rest, rest)
+            yield here, self.lanes if self.masks else rest, rest
 
     def place(self, pointers: Pointers, taps: list[Taps], lanes: int, count: int) -> None:
         """What happens at one place to ``count`` channels, in vectors of ``lanes``."""
@@ -156,16 +188,16 @@ class PlacesCode:
         if axis == len(self.axes):
             return step(pointers, number, state)
         count = self.axes[axis].taps
-        chosen = taps[axis]
-        if chosen is None and (count == 1 or self.written_out[axis]):
-            for tap in range(count):
-                here = self._at_tap(pointers, axis, tap)
+        begin, end = taps[axis] or (0, count)
+        written_out = count == 1 or self.written_out[axis]
+        if isinstance(begin, int) and isinstance(end, int) and written_out:
+            for tap in range(begin, end):
+                here = self.at_tap(pointers, axis, tap)
                 following = self._numbered(number, axis, tap)
                 state = self.over_taps(step, here, taps, state, axis + 1, following)
             return state
-        begin, end = chosen or (constant(0, "i64"), constant(count, "i64"))
         with self.f.loop(begin, end, 1, state) as loop:
-            here = self._at_tap(pointers, axis, loop.index)
+            here = self.at_tap(pointers, axis, loop.index)
             following = self._numbered(number, axis, loop.index)
             loop.next = [*self.over_taps(step, here, taps, loop.values, axis + 1, following)]
         return loop.results
@@ -175,13 +207,14 @@ class PlacesCode:
         number: Number = 0
         for axis, chosen in enumerate(taps):
             first: Number = 0 if chosen is None else chosen[0]
-            pointers = self._at_tap(pointers, axis, first)
+            pointers = self.at_tap(pointers, axis, first)
             number = self._numbered(number, axis, first)
         return pointers, number
 
     def is_written_out(self, taps: list[Taps]) -> bool:
-        """Whether all taps count and come one after the other."""
-        return all(chosen is None for chosen in taps) and all(self.written_out)
+        """Whether the taps that count are known beforehand and come one after the other."""
+        fixed = all(chosen is None or isinstance(chosen[0], int) for chosen in taps)
+        return fixed and all(self.written_out)
 
     def _numbered(self, number: Number, axis: int, tap: Number) -> Number:
         count = self.axes[axis].taps
@@ -206,10 +239,12 @@ class PlacesCode:
             return pointer
         return self.f.at(pointer, self._product(index, step))
 
-    def _at_place(self, pointers: Pointers, axis: int, place: Number) -> list[Register]:
+    def at_place(self, pointers: Pointers, axis: int, place: Number) -> list[Register]:
+        """Pointers to a place of an axis."""
         return self._moved_by([operand.places[axis] for operand in self.operands], pointers, place)
 
-    def _at_tap(self, pointers: Pointers, axis: int, tap: Number) -> list[Register]:
+    def at_tap(self, pointers: Pointers, axis: int, tap: Number) -> list[Register]:
+        """Pointers to a tap of an axis."""
         return self._moved_by([operand.taps[axis] for operand in self.operands], pointers, tap)
 
     def _moved_by(self, steps: list[int], pointers: Pointers, index: Number) -> list[Register]:
@@ -239,7 +274,7 @@ class WindowCode(PlacesCode):
             return self._step(name, read, state) if state else read
 
         state: Sequence[Register] = []
-        if name in ("window_sum", "depthwise"):
+        if name == "window_sum":
             state = [constant(0, self.scalar, lanes)]
         elif not self.is_written_out(taps):
             start, _ = self.at_first_tap(pointers, taps)
@@ -253,8 +288,6 @@ class WindowCode(PlacesCode):
         f = self.f
         if name == "window_sum":
             return [f.binary("fadd", state[0], read[0])]
-        if name == "depthwise":
-            return [f.fma(read[0], read[1], state[0])]
         if name == "window_max":
             return [ELEMENTWISE["maximum"](f, self.dtype, {}, state[0], read[0])]
         better = self.better(read[0], state[0])

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from chainrule.backends.cpu.ir import Function
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import Shape, View
-from chainrule.backends.cpu.window_code import WindowCode
+from chainrule.backends.cpu.window_code import PlacesCode, WindowCode
+from chainrule.backends.cpu.window_products import DepthwiseCode
 from chainrule.backends.cpu.window_scatter import ScatterCode
 from chainrule.graph.graph import Node, Value
 
@@ -55,6 +56,12 @@ class Axis:
         begin = min(max(0, -(self.first // self.stride)), self.count)
         last = self.length - 1 - self.first - (self.taps - 1) * self.gap
         return begin, min(max(begin, last // self.stride + 1), self.count)
+
+    def taps_inside(self, place: int) -> tuple[int, int]:
+        """The range of a place's taps that stand on elements."""
+        first = self.first + place * self.stride
+        begin, end = -(min(first, 0) // self.gap), -((first - self.length) // self.gap)
+        return min(begin, self.taps), min(max(end, 0), self.taps)
 
     @property
     def is_clipped(self) -> bool:
@@ -118,6 +125,7 @@ class Windows:
     axes: tuple[Axis, ...]
     inputs: tuple[Operand, ...]
     result: Operand
+    scope: str = ""
 
     @property
     def target(self) -> View:
@@ -137,6 +145,11 @@ class Windows:
         return self.examples * self.axes[0].count
 
     @property
+    def taps(self) -> int:
+        """Of the window."""
+        return math.prod(axis.taps for axis in self.axes)
+
+    @property
     def covers(self) -> bool:
         """Whether the places' windows lie side by side and leave nothing out."""
         return all(axis.covers for axis in self.axes)
@@ -148,8 +161,9 @@ class Windows:
 
     def pieces(self, target: Target) -> int:
         """How many pieces the work is cut into; fixed by sizes alone."""
-        places = math.prod(axis.count * axis.taps for axis in self.axes)
-        work = self.examples * places * self.target.shape[-1]
+        work = math.prod(self.target.shape) * self.taps
+        if self.primitive == "window_scatter":
+            work = math.prod(self.inputs[1].view.shape) * self.taps
         return max(1, min(MOST_PIECES, work // WORK_OF_A_PIECE, self.rows))
 
     def buffers_read(self) -> set[int]:
@@ -167,18 +181,26 @@ class Windows:
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
         f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
-        code = ScatterCode if self.primitive == "window_scatter" else WindowCode
         if 0 not in self.target.shape:
-            code(f, self, target).emit()
+            _CODE[self.primitive](f, self, target).emit()
         return f
+
+
+_CODE: dict[str, type[PlacesCode]] = {
+    "window_sum": WindowCode,
+    "window_max": WindowCode,
+    "window_gather": WindowCode,
+    "window_scatter": ScatterCode,
+    "depthwise convolution": DepthwiseCode,
+}
 
 
 def add_windows(plan: Plan, node: Node[Value], inputs: Sequence[View], target: View) -> None:
     """Append the kernel of a pool."""
     attributes, name = node.attributes, node.primitive.name
     scatters = name == "window_scatter"
-    target = _with_rows(target)
-    views = [_with_rows(plan.without_gaps(view)) for view in inputs]
+    target = with_rows(target)
+    views = [with_rows(plan.without_gaps(view)) for view in inputs]
     places = views[1] if scatters else target
     keys = ("window", "strides", "padding", "dilation")
     moves = list(zip(*(attributes[key] for key in keys), strict=True))
@@ -193,12 +215,12 @@ def add_windows(plan: Plan, node: Node[Value], inputs: Sequence[View], target: V
     under = [Operand.under(view, axes) for view in views[: 1 if scatters else 2]]
     if scatters:
         operands = (*under, Operand.at_places(views[1]))
-        plan.add_windows(Windows(name, axes, operands, Operand.under(target, axes)))
+        plan.add(Windows(name, axes, operands, Operand.under(target, axes), node.scope))
     else:
-        plan.add_windows(Windows(name, axes, tuple(under), Operand.at_places(target)))
+        plan.add(Windows(name, axes, tuple(under), Operand.at_places(target), node.scope))
 
 
-def _with_rows(view: View) -> View:
+def with_rows(view: View) -> View:
     """(N, S, C) as (N, 1, S, C): there are two spatial axes or more."""
     if len(view.shape) > 3:
         return view
