@@ -1,5 +1,6 @@
 """Pictures on the command line: reading with a progress bar, and what to say about them."""
 
+import io
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,8 +12,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from chainrule import plot
 from chainrule.cli.text import count, name_list, printable
 from chainrule.data import ImageData, ImagePreparation, Skipped
+from chainrule.errors import MissingDependencyError
+from chainrule.formats.atomic import write_atomically
 
 MAX_SKIPPED = 5
 MAX_CLASSES = 30
@@ -74,6 +78,29 @@ def class_counts(data: ImageData) -> str:
     """The classes and their numbers of pictures."""
     pairs = zip(data.classes, data.counts, strict=True)
     return f"{len(data.classes)}: " + name_list([f"{name} ({n:,})" for name, n in pairs])
+
+
+def draw_mistakes(path: str, data: ImageData, probabilities: NDArray[Any]) -> str:
+    """Draw the most confident mistakes into a PNG file.
+
+    Args:
+        path: the file, written or replaced as a whole.
+        data: N pictures with their classes.
+        probabilities: (N, K).
+
+    Returns:
+        The path; or why nothing was drawn, where matplotlib is not installed.
+    """
+    # A dollar sign would begin a formula.
+    names = [printable(name).replace("$", r"\$") for name in data.classes]
+    try:
+        figure = plot.mistakes(data.x, data.y, probabilities, names)
+    except MissingDependencyError as error:
+        return f"not drawn, {error.what}; {error.fix}"
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120)
+    write_atomically(path, [stream.getvalue()])
+    return path
 
 
 def per_class_scores(

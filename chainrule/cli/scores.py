@@ -76,8 +76,10 @@ def score_classes(
     return Scores(test, baseline, confusion)
 
 
-def score_pictures(classifier: ImageClassifier, data: ImageData) -> Scores:
-    """Score an image classifier on pictures whose classes are known; see `score_classes`.
+def score_pictures(
+    classifier: ImageClassifier, data: ImageData, probabilities: NDArray[Any]
+) -> Scores:
+    """Score what an image classifier says of pictures with known classes; see `score_classes`.
 
     Raises:
         DataError: a class that the model does not know.
@@ -85,7 +87,7 @@ def score_pictures(classifier: ImageClassifier, data: ImageData) -> Scores:
     encoder = classifier.classifier_.target_encoder_
     assert isinstance(encoder, ClassEncoder)
     codes = encoder.encode(np.array(data.classes)[data.y], "classes")
-    return score_classes(encoder, codes, classifier.predict_proba(data))
+    return score_classes(encoder, codes, probabilities)
 
 
 def _log_loss(probabilities: NDArray[Any]) -> float:

@@ -220,6 +220,8 @@ def _settings(count: int, given: dict[str, Any]) -> dict[str, Any]:
     chosen = {**known, "batch_size": batch, "epochs": epochs}
     if "patience" not in changed:
         chosen["patience"] = defaults.patience(epochs)
+    if not changed & {"optimizer", "weight_decay"}:
+        chosen["weight_decay"] = defaults.WEIGHT_DECAY
     for name in ("model", "preprocessing"):
         del chosen[name]
     return chosen

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,38 @@ def test_train(run: Run, folder: Path) -> None:
     ):
         assert words in " ".join(result.out.split("\n")), words
     assert isinstance(load("photos.safetensors"), ImageClassifier)
+
+
+def test_the_most_confident_mistakes_are_drawn(run: Run, folder: Path) -> None:
+    # Pictures in the wrong folder, whose names would be formulas, are mistakes for sure.
+    (folder / "upright").rename(folder / r"$\oops$")
+    for i in range(6):
+        (folder / "flat" / f"{i:02d}.png").rename(folder / r"$\oops$" / f"x{i}.png")
+    words = ("train", "photos", "--epochs", 10, "--no-augment", "--json", "--out", "m.st")
+    result = run(*words, "--mistakes", "wrong.png")
+    assert result.code == 0, result.err
+    assert result.json["mistakes"] == "wrong.png"
+    assert "Most confident mistakes: wrong.png" in result.out
+    with Image.open("wrong.png") as drawn:
+        assert drawn.format == "PNG"
+        assert min(drawn.size) > 100
+    assert run(*words).json["mistakes"] == "m-mistakes.png"
+    first = Path("m-mistakes.png").read_bytes()
+    assert run(*words, "--seed", 4).code == 0
+    assert Path("m-mistakes.png").read_bytes() != first
+    assert run(*words, "--test-fraction", 0).json["mistakes"] is None
+
+
+def test_without_matplotlib_nothing_is_drawn(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("train", "photos", "--epochs", 1, "--json")
+    assert result.code == 0
+    assert result.json["mistakes"] is None
+    assert "pip install 'chainrule[plot]'" in " ".join(result.out.split())
+    assert not Path("photos-mistakes.png").exists()
 
 
 def test_options_reach_the_network(run: Run, folder: Path) -> None:

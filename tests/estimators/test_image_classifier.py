@@ -162,6 +162,23 @@ def test_a_loaded_estimator_takes_arrays_of_more_axes(tmp_path: Path) -> None:
     loaded.partial_fit(inputs, y)
 
 
+def test_settings_given_win_over_the_defaults() -> None:
+    x, y = shapes(60)
+
+    def found(**settings: object) -> dict[str, object]:
+        fitted = ImageClassifier(dense, until={"loss": 9}, **settings).fit(x, y)
+        return fitted.classifier_.get_params()
+
+    default = found()
+    assert (default["batch_size"], default["epochs"], default["patience"]) == (8, 188, 94)
+    assert default["weight_decay"] == 0.05
+    given = found(batch_size=20, max_epochs=7, patience=3, weight_decay=0.5)
+    assert (given["batch_size"], given["epochs"], given["patience"]) == (20, 7, 3)
+    assert given["weight_decay"] == 0.5
+    own = found(optimizer=cr.optimizers.SGD(0.01))
+    assert own["weight_decay"] == "auto"
+
+
 def test_wrong_settings_are_refused_at_once() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'small_cnn'"):
         ImageClassifier("smal_cnn")

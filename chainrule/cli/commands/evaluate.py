@@ -76,7 +76,7 @@ def _evaluate_pictures(
         channels=wanted.channels, dtype=wanted.dtype, background=wanted.background,
         label_column=target, allow_one_class=True,
     )  # fmt: skip
-    scores = score_pictures(classifier, data)
+    scores = score_pictures(classifier, data, classifier.predict_proba(data))
     per_class = pictures.per_class_scores(classifier.classes_.tolist(), scores.confusion)
     seconds = time.perf_counter() - start
     out = report.console()

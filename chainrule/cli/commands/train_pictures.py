@@ -56,6 +56,7 @@ class _Run:
     scores: Scores | None
     per_class: list[dict[str, Any]] | None
     mistakes: str | None
+    drawn: str
     seconds: float
     path: str
 
@@ -85,13 +86,18 @@ def train_pictures(source: str, options: PictureOptions, settings: dict[str, Any
     train_rows, test_rows = _split(data, source, options)
     _fit(classifier, data.take(train_rows))
     classifier.save(path)
-    scores, per_class = None, None
+    scores, per_class, drawn = None, None, ""
     if len(test_rows):
         test = data.take(test_rows)
-        scores = score_pictures(classifier, test)
+        probabilities = classifier.predict_proba(test)
+        scores = score_pictures(classifier, test, probabilities)
         per_class = pictures.per_class_scores(data.classes, scores.confusion)
+        drawn = pictures.draw_mistakes(mistakes, test, probabilities)
     seconds = time.perf_counter() - start
-    run = _Run(source, data, classifier, len(test_rows), scores, per_class, None, seconds, path)
+    run = _Run(
+        source, data, classifier, len(test_rows), scores, per_class,
+        mistakes if drawn == mistakes else None, drawn, seconds, path,
+    )  # fmt: skip
     _print_report(run)
     if options.as_json:
         report.print_json(_facts(run))
@@ -142,6 +148,7 @@ def _print_report(run: _Run) -> None:
     if run.scores is not None and run.per_class is not None:
         report.print_scores(out, "Test", run.scores, trained)
         pictures.print_per_class(out, run.per_class)
+        out.print(f"\nMost confident mistakes: {printable(run.drawn)}")
     out.print(f"\nModel written to {printable(run.path)} ({run.seconds:.1f} s in all)")
 
 
@@ -164,6 +171,7 @@ def _facts(run: _Run) -> dict[str, Any]:
         "stopped_by": history.stopped_by if history else None,
         **report.score_facts(run.scores, trained),
         "per_class": run.per_class,
+        "mistakes": run.mistakes,
         "seconds": round(run.seconds, 3),
         "model": run.path,
     }
