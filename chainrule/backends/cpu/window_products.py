@@ -17,22 +17,73 @@ if TYPE_CHECKING:
     from chainrule.backends.cpu.depthwise import DepthwiseGradient
 
 
+# Places side by side that are gone through together.
+_MOST_TOGETHER = 6
+
+
 class DepthwiseCode(PlacesCode):
     """Operands: the input, the weights (under each tap the same at every place), the result."""
 
     def columns(self, pointers: Pointers, taps: list[Taps]) -> None:
         """Vector after vector of channels, each along the whole row."""
+        column = self.axes[-1]
+        begin, end = column.inside()
         for here, lanes, count in self.channels(pointers):
+            self.form = lanes, count
             self.weights = self._weights(here, taps, lanes, count)
-            for at, own in self.places_of_row(here):
-                self.place(at, [*taps, own], lanes, count)
+            if not self.weights:
+                for at, own in self.places_of_row(here):
+                    self.place(at, [*taps, own], lanes, count)
+                continue
+            for place in self.few_edges(-1):
+                at = self.at_place(here, -1, place)
+                self._together(at, [*taps, column.taps_inside(place)], 1)
+            at = self.at_place(here, -1, begin)
+            self._along(at, [*taps, None], end - begin)
+
+    def _along(self, pointers: Pointers, taps: list[Taps], length: int) -> None:
+        """Places side by side, some at a time: what they share is read once."""
+        most = min(_MOST_TOGETHER, self.registers - self.kernel.taps - 2)
+        blocks = -(-length // most)
+        each = -(-length // blocks) if blocks else 1
+        whole = length // each * each
+        with self.f.loop(0, whole, each) as loop:
+            self._together(self.at_place(pointers, -1, loop.index), taps, each)
+        if length > whole:
+            self._together(self.at_place(pointers, -1, whole), taps, length - whole)
+
+    def _together(self, pointers: Pointers, taps: list[Taps], length: int) -> None:
+        """The results of some places side by side."""
+        f, (lanes, count), column = self.f, self.form, self.axes[-1]
+        *outer, own = [
+            range(axis.taps) if chosen is None else range(*map(_known, chosen))
+            for axis, chosen in zip(self.axes, taps, strict=True)
+        ]
+        totals = [constant(0, self.scalar, lanes) for _ in range(length)]
+        for chosen in itertools.product(*outer):
+            row, number = pointers, 0
+            for axis, tap in enumerate(chosen):
+                row = self.at_tap(row, axis, tap)
+                number = number * self.axes[axis].taps + tap
+            users: dict[int, list[tuple[int, int]]] = {}
+            for place, tap in itertools.product(range(length), own):
+                users.setdefault(place * column.stride + tap * column.gap, []).append((place, tap))
+            step = self.kernel.inputs[0].view.strides[-2] * self.dtype.itemsize
+            for element in sorted(users):
+                x = self.load(f.at(row[0], element * step), lanes, count)
+                for place, tap in users[element]:
+                    weights = self.weights[number * column.taps + tap]
+                    totals[place] = f.fma(x, weights, totals[place])
+        for place, total in enumerate(totals):
+            f.store_part(total, self.at_place(pointers, -1, place)[-1], count)
 
     def _weights(
         self, pointers: Pointers, taps: list[Taps], lanes: int, count: int
     ) -> dict[Number, Register]:
         """The weights of a row's taps by number, where registers hold them."""
         found: dict[Number, Register] = {}
-        if not self.is_written_out(taps) or self.kernel.taps > self.registers - 4:
+        too_many = self.kernel.taps > self.registers - 4
+        if too_many or not self.is_written_out([*taps, None]) or not self._knows_columns():
             return found
 
         def keep(here: Pointers, number: Number, state: Sequence[Register]) -> list[Register]:
@@ -42,18 +93,24 @@ class DepthwiseCode(PlacesCode):
         self.over_taps(keep, pointers, [*taps, None], [])
         return found
 
+    def _knows_columns(self) -> bool:
+        return bool(self.few_edges(-1)) or not self.axes[-1].is_clipped
+
     def place(self, pointers: Pointers, taps: list[Taps], lanes: int, count: int) -> None:
         """One vector of results."""
         f = self.f
 
         def add(here: Pointers, number: Number, state: Sequence[Register]) -> list[Register]:
-            weights = self.weights.get(number) if isinstance(number, int) else None
-            if weights is None:
-                weights = self.load(here[1], lanes, count)
-            return [f.fma(self.load(here[0], lanes, count), weights, state[0])]
+            read = [self.load(pointer, lanes, count) for pointer in here[:-1]]
+            return [f.fma(*read, *state)]
 
         (result,) = self.over_taps(add, pointers, taps, [constant(0, self.scalar, lanes)])
         f.store_part(result, pointers[-1], count)
+
+
+def _known(tap: Number) -> int:
+    assert isinstance(tap, int)
+    return tap
 
 
 class DepthwiseGradientCode:
