@@ -188,6 +188,8 @@ def test_each_convolution_of_single_channels_is_a_kernel_of_windows():
     dx = ops.convolution_input_gradient(y, kernel, spatial=(16, 16), **keys)
     dk = ops.convolution_kernel_gradient(x, y, window=(3, 3), **keys)
     kernels = Plan(builder.finish([y, dx, dk]), TARGETS["avx512"]).kernels
+    product = 4 * 16 * 16 * 32 * 9
+    assert [kernel.operations for kernel in kernels[:3]] == [2 * product] * 3
     names = [type(kernel).__name__ for kernel in kernels]
     assert names == ["Windows", "Windows", "DepthwiseGradient", "Group"]
     assert [kernel.pieces(TARGETS["avx512"]) for kernel in kernels[:3]] == [8, 8, 4]

@@ -60,6 +60,11 @@ class DepthwiseGradient:
         """Of the window."""
         return math.prod(axis.taps for axis in self.axes)
 
+    @property
+    def operations(self) -> int:
+        """Additions and multiplications."""
+        return 2 * self.taps * math.prod(self.dy.view.shape)
+
     def pieces(self, target: Target) -> int:
         """As many as the target has parts."""
         return self.target.shape[0]

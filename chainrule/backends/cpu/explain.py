@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.backends.cpu.contraction import Contraction
+from chainrule.backends.cpu.depthwise import DepthwiseGradient
 from chainrule.backends.cpu.groups import Group
 from chainrule.backends.cpu.matmul import Matmul
 from chainrule.backends.cpu.movement import Movement
@@ -23,6 +24,7 @@ from chainrule.backends.cpu.program import TimedProgram
 from chainrule.backends.cpu.row_code import RowGroup
 from chainrule.backends.cpu.rowtiles.lines import FeatureMajor
 from chainrule.backends.cpu.rowtiles.tiles import RowSums, RowTiles
+from chainrule.backends.cpu.windows import Windows
 from chainrule.graph.graph import Node, Value
 
 _SECONDS, _MOST_STEPS = 0.05, 1000
@@ -125,6 +127,8 @@ def _products(kernel: Kernel) -> Iterator[tuple[int, int, int]]:
 def _operations(kernel: Kernel) -> int:
     """Additions, multiplications and functions of one number, each counted as one."""
     total = sum(2 * n * m * k for n, m, k in _products(kernel))
+    if isinstance(kernel, Windows | DepthwiseGradient):
+        total += kernel.operations
     for node in _nodes(kernel):
         source = node.inputs if node.primitive.kind == "reduction" else node.outputs
         total += prod(source[0].shape)
@@ -167,7 +171,7 @@ def _scopes(plan: Plan) -> list[set[str]]:
     for kernel in plan.kernels:
         read, written = kernel.buffers_read(), kernel.buffers_written()
         scopes = {node.scope for node in _nodes(kernel) if node.scope}
-        if isinstance(kernel, Contraction) and kernel.scope:
+        if isinstance(kernel, Contraction | Windows | DepthwiseGradient) and kernel.scope:
             scopes.add(kernel.scope)
         for table, buffers in ((made, written), (users, read & inputs), (made, read)):
             scopes = scopes or set().union(*(table.get(b, set()) for b in buffers))
@@ -212,6 +216,8 @@ def _producers(plan: Plan) -> list[Kernel | None]:
 def _reason(plan: Plan, kernel: Kernel, producer: Kernel | None) -> str:
     if isinstance(kernel, Contraction):
         return "a product reads whole rows and columns"
+    if isinstance(kernel, Windows | DepthwiseGradient):
+        return "a window reads what stands around a place"
     if isinstance(kernel, FeatureMajor):
         return "features are brought side by side, once for all tiles"
     if isinstance(kernel, RowSums):

@@ -159,12 +159,20 @@ class Windows:
         """Whether an element may be in several windows."""
         return any(axis.overlaps for axis in self.axes)
 
+    @property
+    def meetings(self) -> int:
+        """How often a tap stands on an element, over all places and channels; edges count too."""
+        places = self.inputs[1].view if self.primitive == "window_scatter" else self.target
+        return math.prod(places.shape) * self.taps
+
+    @property
+    def operations(self) -> int:
+        """Additions, multiplications and comparisons."""
+        return (2 if self.primitive == "depthwise convolution" else 1) * self.meetings
+
     def pieces(self, target: Target) -> int:
         """How many pieces the work is cut into; fixed by sizes alone."""
-        work = math.prod(self.target.shape) * self.taps
-        if self.primitive == "window_scatter":
-            work = math.prod(self.inputs[1].view.shape) * self.taps
-        return max(1, min(MOST_PIECES, work // WORK_OF_A_PIECE, self.rows))
+        return max(1, min(MOST_PIECES, self.meetings // WORK_OF_A_PIECE, self.rows))
 
     def buffers_read(self) -> set[int]:
         """The buffers it reads."""
