@@ -69,7 +69,7 @@ def _input_gradient(plan: Plan, node: Node[Value], inputs: Sequence[View], targe
         low = span - attributes["padding"][axis][0]
         spread = (dy.shape[1 + axis] - 1) * strides[axis] + 1
         around.append((low, target.shape[1 + axis] + span - low - spread))
-    dy = _padded(plan, dy, around, strides)
+    dy = _padded(plan, dy, around, strides, backwards=True)
     whole = {"strides": (1,) * rank, "dilation": dilation}
     left = _split(windows(dy, kernel.shape[:-2], target.shape[1:-1], whole), -1, groups)
     # (*k, c, f) of each group, taps backwards.
@@ -92,7 +92,9 @@ def windows(view: View, window: Shape, places: Shape, attributes: Any) -> View:
     )
 
 
-def _padded(plan: Plan, view: View, around: Padding, strides: Shape) -> View:
+def _padded(
+    plan: Plan, view: View, around: Padding, strides: Shape, *, backwards: bool = False
+) -> View:
     """The view with zeros around it and between its elements; negative numbers cut off."""
     rank = len(around)
     if all(pair == (0, 0) for pair in around) and set(strides) <= {1}:
@@ -104,7 +106,9 @@ def _padded(plan: Plan, view: View, around: Padding, strides: Shape) -> View:
     spread = [n + max(a, 0) + max(b, 0) for n, (a, b) in zip(lengths, around, strict=True)]
     shape = (view.shape[0], *spread, view.shape[-1])
     if shape != view.shape:
-        view = plan.zeros_around(view, shape, low, (1, *strides, 1))
+        # What the forward pass pads is kept for the kernel's gradient: its zeros may stay, too.
+        keep = set(strides) <= {1} and not backwards
+        view = plan.zeros_around(view, shape, low, (1, *strides, 1), keep=keep)
     start = (0, *(max(-a, 0) for a, _ in around), 0)
     stop = tuple(n - max(-b, 0) for n, (_, b) in zip(spread, around, strict=True))
     return views.slice_(view, start, (view.shape[0], *stop, view.shape[-1]), (1,) * len(view.shape))

@@ -91,6 +91,7 @@ class Plan:
         self._home: dict[Value, tuple[int, Group]] = {}
         self._numbers: dict[Value, float] = {}
         self._written_by: dict[int, int] = {}
+        self._padded: dict[object, View] = {}
         self.error = self._new("error", INT64, (1,))
         self.inputs = [self._input(value) for value in graph.inputs]
         for node in graph:
@@ -386,14 +387,20 @@ class Plan:
         self._append(kernel)
 
     def zeros_around(
-        self, source: View, shape: views.Shape, low: views.Shape, step: views.Shape
+        self, source: View, shape: views.Shape, low: views.Shape, step: views.Shape, *, keep: bool
     ) -> View:
         """A copy with zeros before, behind and between: element i of an axis stands at
-        ``low + i * step``.
+        ``low + i * step``. The same copy is made once, and zeros to ``keep`` once for many steps.
         """
-        target = self._new("temporary", source.dtype, shape)
+        key = (source, shape, low, step)
+        if key in self._padded:
+            return self._padded[key]
+        self._padded[key] = target = self._new("temporary", source.dtype, shape)
         zero = self._new("constant", source.dtype, (), np.zeros((), source.dtype))
+        first = len(self.kernels)
         self._pad(source, target, zero, low, step)
+        if keep:
+            self.need_not_repeat(self.kernels[first])
         return target
 
     # ---- layout
