@@ -161,3 +161,17 @@ def test_import_loads_nothing_heavy() -> None:
     )
     assert result.stderr == ""
     assert result.stdout.strip() == "[]"
+
+
+def _same_names(folder: Path) -> set[str]:
+    names = [path.name for path in folder.rglob("test_*.py")]
+    return {name for name in names if names.count(name) > 1}
+
+
+def test_test_files_have_different_names(tmp_path: Path) -> None:
+    # pytest imports them by their names alone, and stops at the second of two.
+    assert not _same_names(ROOT / "tests")
+    for part in ("a", "b"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "test_twice.py").touch()
+    assert _same_names(tmp_path) == {"test_twice.py"}

@@ -353,6 +353,10 @@ def sources(m: Maker) -> None:
         PRIMITIVES["iota"], (), {"shape": (n, k), "axis": m.one_of((0, 1)), "dtype": m.dtype}
     )
     m.keep(count * 0.0625, 2.5, exact=True)
+    key, counters = generator.integers(0, 2**32, (2, 2), np.uint32)
+    bits = ops.random_bits(m.builder.constant(key), m.builder.constant(counters), (n, k))
+    low = m.builder.constant(np.asarray(24, np.uint32))
+    m.keep(ops.convert(ops.shift_right(bits, low), m.dtype) * 2.0**-8, 1.0, exact=True)
 
 
 MOVES: tuple[Callable[[Maker], None], ...] = (
