@@ -433,8 +433,8 @@ class CosineSimilarity(Loss):
         name: the name in messages and histories.
 
     Example:
-        >>> float(cr.losses.CosineSimilarity()([[1.0, 0.0]], [[0.0, 2.0]]))
-        0.0
+        >>> float(cr.losses.CosineSimilarity()([[1.0, 0.0]], [[3.0, 0.0]]))
+        -1.0
     """
 
     function = staticmethod(cosine_similarity)
