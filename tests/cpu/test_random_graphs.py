@@ -30,6 +30,7 @@ KINDS = (add_operations, add_operations, add_operations, add_operations, add_net
          add_convolutions, add_convolutions)  # fmt: skip
 SEEN: Counter[str] = Counter()
 KERNELS: Counter[str] = Counter()
+ONLY_FLOAT64 = {"window_max", "window_gather", "window_scatter"}
 
 
 def built(graph, variant, small_pieces):
@@ -126,4 +127,10 @@ def test_random_graphs_agree_with_the_reference(dtype):
     wanted = {"Group", "Matmul", "Movement", "RowGroup", "RowTiles", "Contraction", "Windows"}
     assert not wanted - set(KERNELS), "kernels in no graph"
     if COUNT >= 2000:
-        assert not set(PRIMITIVES) - set(SEEN), "primitives in no graph"
+        # In float32 a maximum may stand elsewhere than in the reference.
+        wanted = set(PRIMITIVES) - (ONLY_FLOAT64 if dtype == "float32" else set())
+        for _ in range(4):  # some are rare: where chance has left one out, more graphs
+            if wanted <= set(SEEN):
+                break
+            run()
+        assert not wanted - set(SEEN), "primitives in no graph"
