@@ -275,7 +275,7 @@ class Plan:
             outside = [x for x in inputs if x not in self._numbers and not self._is_in(x, group)]
             if any(self._ready(x) > position for x in outside):
                 break
-            if isinstance(group, Group) and group.shape == shape:
+            if isinstance(group, Group) and group.shape == shape and group not in self.once:
                 inside = 2 * sum(self._is_in(x, group) for x in inputs)
                 inside += sum(x in group.leaves for x in inputs)
                 if (inside or not products) and (best is None or inside > best[0]):
