@@ -15,6 +15,8 @@ from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.target import TARGETS, host_target
 from chainrule.errors import ArgumentError, GraphError
 from chainrule.graph import Graph
+from chainrule.graph import operations as ops
+from chainrule.graph.builder import GraphBuilder
 from chainrule.testing import function_samples, primitive_samples
 
 SAMPLES = [
@@ -243,3 +245,19 @@ def test_one_executable_in_many_threads():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_product_that_is_copied_and_read_again():
+    # The first reader of the product only copies it; keeping the product must not lose the copy.
+    builder = GraphBuilder("copied")
+    x, w = (
+        builder.input(shape, np.dtype("float64"), name)
+        for shape, name in [((7, 4), "x"), ((4, 3), "w")]
+    )
+    y = ops.matmul(x, w)
+    joined = ops.concatenate([y, x], 1)
+    padded = ops.pad(y, (1, 0), (1, 0), (0, 0), 0.0)
+    graph = builder.finish([joined, padded, ops.tanh(ops.transpose(y, (1, 0))), y, y])
+    generator = np.random.default_rng(0)
+    inputs = [generator.normal(size=v.shape).astype("float64") for v in graph.inputs]
+    assert_same(cpu.compile(graph).run(inputs), BACKENDS["reference"](graph).run(inputs))

@@ -26,10 +26,13 @@ def fuse_epilogues(plan: Plan) -> None:
         value = _product_value(group, product) if isinstance(group, Group) else None
         if not isinstance(group, Group) or value is None:
             continue
-        following = [plan.split_reductions(group)] if group.reductions else []
+        reduced = any(reduction.source is value for reduction in group.reductions)
         kept = len(readers) > 1 or plan.buffers[product.target.buffer].kind != "temporary"
-        if kept or any(value in sums.leaves for sums in following):
+        if kept or reduced:
+            if value in group.stores:
+                continue  # a copy: it has no second place for what it reads
             group.stores[value] = group.leaves[value]
+        following = [plan.split_reductions(group)] if group.reductions else []
         product.epilogue = group
         plan.kernels.remove(product)
         position = plan.kernels.index(group)
