@@ -434,7 +434,10 @@ def _forward(m: Maker) -> Net:
             bits = m.input(n, width, low=0, high=2**32 - 1, dtype=UINT32)
             bits = ops.bitwise_xor(bits, ops.shift_right(bits, 13))
             x = ops.select(ops.less(bits, 3_000_000_000), x * 1.4, x.constant_like(0))
-        extra.append(m.one_of((x, ops.transpose(x, (1, 0)), ops.reduce_sum(x, (0,)) * (1 / n))))
+        # The mean of a centred column is 0 but for rounding, which no bound relative to it holds.
+        summed = x * x if addition == "columns" else x
+        mean = ops.reduce_sum(summed, (0,)) * (1 / n)
+        extra.append(m.one_of((x, ops.transpose(x, (1, 0)), mean)))
     return Net(x, parameters, extra)
 
 
