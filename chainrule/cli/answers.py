@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
 # A spreadsheet takes a cell that begins like this for a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -46,3 +48,16 @@ def to_csv(columns: Mapping[str, Sequence[Any] | Iterable[Any]]) -> str:
     for row in zip(*columns.values(), strict=True):
         writer.writerow([safe_cell(value) for value in row])
     return buffer.getvalue()
+
+
+def class_answers(classes: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, Any]:
+    """The most probable class of each row, and a column of probabilities for each class.
+
+    Args:
+        classes: (K,).
+        probabilities: (N, K).
+    """
+    columns: dict[str, Any] = {"prediction": classes[probabilities.argmax(axis=1)]}
+    for label, column in zip(classes, probabilities.T, strict=True):
+        columns[f"probability of {label}"] = column.round(6)
+    return columns

@@ -1,6 +1,7 @@
-"""Pictures on the command line: reading with a progress bar, and what to say about them."""
+"""Pictures on the command line: reading with a progress bar, answers, scores, what is said."""
 
 import io
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -10,16 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from chainrule import plot
+from chainrule.cli import report
+from chainrule.cli.answers import class_answers
+from chainrule.cli.kind import Columns, EvaluateRequest, PredictRequest
+from chainrule.cli.per_class import per_class_scores, print_per_class
+from chainrule.cli.scores import score_labels
 from chainrule.cli.text import count, name_list, printable
-from chainrule.data import ImageData, ImagePreparation, Skipped
-from chainrule.errors import MissingDependencyError
+from chainrule.data import ImageData, ImagePreparation, Skipped, images, read_pictures
+from chainrule.errors import ArgumentError, MissingDependencyError
+from chainrule.estimators import ImageClassifier
 from chainrule.formats.atomic import write_atomically
 
 MAX_SKIPPED = 5
-MAX_CLASSES = 30
 
 _ASPECTS = {
     "stretch": "stretched to that size",
@@ -103,54 +108,70 @@ def draw_mistakes(path: str, data: ImageData, probabilities: NDArray[Any]) -> st
     return path
 
 
-def per_class_scores(
-    classes: Sequence[str], confusion: NDArray[Any] | None
-) -> list[dict[str, Any]]:
-    """Precision, recall and F1 of each class.
+def answers(classifier: ImageClassifier, request: PredictRequest) -> tuple[Columns, Columns]:
+    """The files, and what is predicted for each."""
+    if request.keep:
+        raise ArgumentError("--keep", "this option is for tables", got=repr(request.keep[0]))
+    found = with_progress(read_pictures, request.data, classifier.preparation_)
+    warn_skipped(found.skipped)
+    files = [name.encode(errors="backslashreplace").decode() for name in found.paths]
+    probabilities = classifier.predict_proba(found)
+    return {"file": files}, class_answers(classifier.classes_, probabilities)
 
-    precision = right / predicted, recall = right / pictures, F1 = 2 right / (predicted + pictures);
-    not a number where nothing is divided by.
 
-    Args:
-        classes: K names.
-        confusion: counts (K, K), rows: true class, columns: predicted class.
-
-    Example:
-        >>> scores = per_class_scores(["a", "b"], np.array([[3, 1], [0, 2]]))
-        >>> scores[0]
-        {'class': 'a', 'pictures': 4, 'precision': 1.0, 'recall': 0.75, 'f1': 0.857...}
-    """
-    if confusion is None:
-        return []
-    right = np.diag(confusion)
-    there, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        columns = right / predicted, right / there, 2 * right / (there + predicted)
-    return [
-        {
-            "class": name,
-            "pictures": int(there[k]),
-            "precision": float(columns[0][k]),
-            "recall": float(columns[1][k]),
-            "f1": float(columns[2][k]),
+def evaluate(classifier: ImageClassifier, request: EvaluateRequest) -> None:
+    """Score an image classifier on pictures with known classes."""
+    start = time.perf_counter()
+    wanted, trained = classifier.preparation_, classifier.classifier_
+    data = with_progress(
+        images, request.data, size=(wanted.height, wanted.width), aspect=wanted.aspect,
+        channels=wanted.channels, dtype=wanted.dtype, background=wanted.background,
+        label_column=request.target, allow_one_class=True,
+    )  # fmt: skip
+    labels = np.array(data.classes)[data.y]
+    scores = score_labels(trained, labels, classifier.predict_proba(data))
+    per_class = per_class_scores(classifier.classes_.tolist(), scores.confusion, "pictures")
+    seconds = time.perf_counter() - start
+    out = report.console()
+    report.print_facts(out, picture_facts(request.data, data))
+    report.print_scores(out, "Scores", scores, trained)
+    print_per_class(out, per_class, "pictures")
+    if request.as_json:
+        facts = {
+            "task": "classification",
+            "pictures": len(data),
+            "skipped": [item._asdict() for item in data.skipped],
+            **report.score_facts(scores, trained),
+            "per_class": per_class,
+            "seconds": round(seconds, 3),
+            "model": request.model,
         }
-        for k, name in enumerate(classes)
+        report.print_json(facts)
+
+
+def summary(model: str, classifier: ImageClassifier, as_json: bool) -> None:
+    """Show the classes, how pictures are prepared, and the network."""
+    trained, preparation = classifier.classifier_, classifier.preparation_
+    layers = trained.model_.summary()
+    lines = [
+        ("Model", model),
+        ("Classes", report.class_facts(trained)),
+        ("Pictures", preparation_fact(preparation)),
+        ("Network", classifier.network_),
+        ("Training", count(trained.n_iter_, "epoch")),
     ]
-
-
-def print_per_class(out: Console, scores: Sequence[dict[str, Any]]) -> None:
-    """Print the scores of each class; of many classes, of those with the lowest F1."""
-    shown, title = list(scores), "Class"
-    if len(shown) > MAX_CLASSES:
-        shown = sorted(shown, key=lambda row: np.nan_to_num(row["f1"]))[:MAX_CLASSES]
-        title = f"Class ({MAX_CLASSES} lowest of {len(scores):,})"
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="", pad_edge=False)
-    table.add_column(title, style="bold")
-    for name in ("pictures", "precision", "recall", "F1"):
-        table.add_column(name, justify="right")
-    for row in shown:
-        numbers = (row["precision"], row["recall"], row["f1"])
-        texts = ["-" if np.isnan(number) else f"{number:.4f}" for number in numbers]
-        table.add_row(printable(row["class"]), f"{row['pictures']:,}", *texts)
+    out = report.console()
+    report.print_facts(out, lines)
     out.print()
-    out.print(table)
+    click.echo(printable(str(layers)))
+    if as_json:
+        facts = {
+            "task": "classification",
+            "classes": trained.classes_,
+            "preparation": preparation.to_config(),
+            "network": classifier.network_,
+            "parameters": layers.parameters,
+            "epochs": trained.n_iter_,
+            "model": model,
+        }
+        report.print_json(facts)

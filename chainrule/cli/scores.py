@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data import ClassEncoder, Column, ImageData, RegressionScaler, Table
+from chainrule.data import ClassEncoder, Column, RegressionScaler, Table
 from chainrule.errors import DataError
-from chainrule.estimators import ImageClassifier, NetworkClassifier, NetworkRegressor
+from chainrule.estimators import NetworkClassifier, NetworkRegressor
 
 Estimator = NetworkClassifier | NetworkRegressor
 
@@ -76,18 +76,17 @@ def score_classes(
     return Scores(test, baseline, confusion)
 
 
-def score_pictures(
-    classifier: ImageClassifier, data: ImageData, probabilities: NDArray[Any]
+def score_labels(
+    classifier: NetworkClassifier, labels: NDArray[Any], probabilities: NDArray[Any]
 ) -> Scores:
-    """Score what an image classifier says of pictures with known classes; see `score_classes`.
+    """Score what a classifier says of examples with known classes; see `score_classes`.
 
     Raises:
         DataError: a class that the model does not know.
     """
-    encoder = classifier.classifier_.target_encoder_
+    encoder = classifier.target_encoder_
     assert isinstance(encoder, ClassEncoder)
-    codes = encoder.encode(np.array(data.classes)[data.y], "classes")
-    return score_classes(encoder, codes, probabilities)
+    return score_classes(encoder, encoder.encode(labels, "classes"), probabilities)
 
 
 def _log_loss(probabilities: NDArray[Any]) -> float:

@@ -15,7 +15,7 @@ from PIL import Image
 
 import chainrule as cr
 from chainrule.cli.options import picture_size
-from chainrule.cli.pictures import per_class_scores, print_per_class
+from chainrule.cli.per_class import per_class_scores, print_per_class
 from chainrule.cli.report import console
 from chainrule.data import read_pictures
 from chainrule.estimators import ImageClassifier, load
@@ -198,6 +198,8 @@ MISTAKES = [
     ("train photos --ignore a", r"\[--ignore\] this option is for tables"),
     ("train photos --task regression", r"\[--task\] this option is for tables"),
     ("train photos --target a", r"\[--target\] this option is for tables"),
+    ("train table.csv --target y --size 8", r"\[--size\] this option is for pictures"),
+    ("train table.csv --target y --no-augment", r"\[--augment\] this option is for pictures"),
     ("train empty", r"\[empty\] there are no pictures"),
     ("train photos/flat", "no sub-folder, so its class is not known"),
     ("train single", r"\[single\] the pictures are all of one class"),
@@ -279,7 +281,7 @@ def test_per_class_scores_are_those_of_scikit_learn() -> None:
     true, found = random.integers(0, 4, 200), random.integers(0, 4, 200)
     confusion = metrics.confusion_matrix(true, found)
     expected = metrics.precision_recall_fscore_support(true, found)
-    scores = per_class_scores(list("abcd"), confusion)
+    scores = per_class_scores(list("abcd"), confusion, "pictures")
     for k, name in enumerate(("precision", "recall", "f1", "pictures")):
         np.testing.assert_allclose([row[name] for row in scores], expected[k])
 
@@ -287,8 +289,8 @@ def test_per_class_scores_are_those_of_scikit_learn() -> None:
 def test_of_many_classes_the_worst_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     confusion = np.diag(np.full(40, 9))
     confusion[7, 8] = 5
-    scores = per_class_scores([f"class {k}" for k in range(40)], confusion)
-    print_per_class(console(), scores)
+    scores = per_class_scores([f"class {k}" for k in range(40)], confusion, "pictures")
+    print_per_class(console(), scores, "pictures")
     lines = capsys.readouterr().out.splitlines()
     assert "30 lowest of 40" in lines[1]
     assert len(lines) == 32

@@ -1,0 +1,94 @@
+"""THE table of the kinds of data that the commands know, and how one is told from another."""
+
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping
+from itertools import islice
+from typing import Any
+
+from chainrule.cli import pictures, table_models
+from chainrule.cli.commands.train_pictures import train_pictures
+from chainrule.cli.commands.train_tables import train_tables
+from chainrule.cli.kind import Kind
+from chainrule.data.image_files import SUFFIXES as PICTURE_SUFFIXES
+from chainrule.errors import ArgumentError
+from chainrule.estimators import ImageClassifier, NetworkClassifier, NetworkRegressor
+
+#: A folder is judged by so many files at most.
+MAX_FILES = 10_000
+
+TABLES = Kind(
+    "tables",
+    (NetworkClassifier, NetworkRegressor),
+    options=("task", "ignore", "hidden"),
+    chosen_by="",
+    suffixes=(),
+    train=train_tables,
+    answers=table_models.answers,
+    evaluate=table_models.evaluate,
+    summary=table_models.summary,
+)
+
+PICTURES = Kind(
+    "pictures",
+    (ImageClassifier,),
+    options=("images", "size", "aspect", "network", "augment", "mistakes"),
+    chosen_by="images",
+    suffixes=PICTURE_SUFFIXES,
+    train=train_pictures,
+    answers=pictures.answers,
+    evaluate=pictures.evaluate,
+    summary=pictures.summary,
+)
+
+#: Of folders that tell nothing, the first is taken.
+KINDS = (PICTURES, TABLES)
+
+
+def kind_of(estimator: object) -> Kind:
+    """The kind of data that an estimator takes."""
+    return next(kind for kind in KINDS if isinstance(estimator, kind.estimators))
+
+
+def kind_of_data(data: str, own: Mapping[str, Any]) -> Kind:
+    """The kind of a file or folder.
+
+    Args:
+        data: its path.
+        own: the options that not all kinds take; the values of those not given are None or false.
+    """
+    for kind in KINDS:
+        if kind.chosen_by and own[kind.chosen_by]:
+            return kind
+    return _kind_of_folder(data) if os.path.isdir(data) else TABLES
+
+
+def refuse_options_of_others(kind: Kind, data: str, given: Collection[str]) -> None:
+    """Refuse options that have no meaning for this kind of data.
+
+    Args:
+        kind: the kind.
+        data: what was named, for the message.
+        given: names of the options that the user gave.
+
+    Raises:
+        ArgumentError: an option of other kinds.
+    """
+    for name in given:
+        others = [other.name for other in KINDS if name in other.options]
+        if others and name not in kind.options:
+            option = "--" + name.replace("_", "-")
+            raise ArgumentError(
+                option, f"this option is for {' and '.join(others)}",
+                got=f"{data}, taken for {kind.name}",
+                fix=f"leave {option} out, or name {' or '.join(others)}",
+            )  # fmt: skip
+
+
+def _kind_of_folder(folder: str) -> Kind:
+    """The kind of most of its files."""
+    found: Counter[str] = Counter()
+    files = (name.lower() for _, _, names in os.walk(folder) for name in names)
+    for name in islice(files, MAX_FILES):
+        found.update(kind.name for kind in KINDS if name.endswith(kind.suffixes))
+    return max(KINDS, key=lambda kind: found[kind.name])
