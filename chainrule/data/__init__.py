@@ -10,8 +10,8 @@ idx file                 ->  array
 from chainrule.data.convert import as_table
 from chainrule.data.idx_files import idx
 from chainrule.data.image_decoding import ImagePreparation
-from chainrule.data.image_files import Skipped
 from chainrule.data.image_reading import ImageData, images, read_pictures
+from chainrule.data.media_files import Skipped
 from chainrule.data.preprocessing import TablePreprocessor
 from chainrule.data.readers import read_table
 from chainrule.data.report import DroppedColumn, PreprocessorReport, UsedColumn

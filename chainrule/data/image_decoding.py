@@ -5,8 +5,6 @@ are ever tried, whatever a file is called. A decoder that is given a damaged fil
 anything: all of it becomes `UnreadableError`, with a reason.
 """
 
-import os
-import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.checks import StoredConfig
+from chainrule.data.media_reading import UnreadableError, opened
 from chainrule.errors import missing_dependency
 
 if TYPE_CHECKING:
@@ -42,10 +41,6 @@ _WIDE_WHITE = 65535.0
 # Pictures with more pixels than this are decoded one at a time, so that threads do not add up.
 _LARGE = 1 << 24
 _one_large = threading.Lock()
-
-
-class UnreadableError(Exception):
-    """A file that gives no picture; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -197,27 +192,14 @@ def decode(path: str, limits: Limits, wanted: ImagePreparation) -> NDArray[Any]:
 @contextmanager
 def _opened(path: str, limits: Limits) -> "Iterator[Image]":
     """The picture in a file, its header read and its declared size within the limits."""
-    flags = os.O_RDONLY
-    for extra in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK", "O_NOINHERIT"):
-        flags |= getattr(os, extra, 0)
     try:
-        with open(os.open(path, flags), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableError("this is not an ordinary file")
-            if status.st_size == 0:
-                raise UnreadableError("the file is empty")
-            if status.st_size > limits.size:
-                raise UnreadableError(
-                    f"the file has {status.st_size:,} bytes, over {limits.size:,}"
-                )
-            with pillow().open(file, formats=FORMATS) as picture:
-                width, height = picture.size
-                if width < 1 or height < 1:
-                    raise UnreadableError("the picture has no pixels")
-                if width * height > limits.pixels:
-                    raise UnreadableError(f"{width:,} × {height:,} pixels, over {limits.pixels:,}")
-                yield picture
+        with opened(path, limits.size) as file, pillow().open(file, formats=FORMATS) as picture:
+            width, height = picture.size
+            if width < 1 or height < 1:
+                raise UnreadableError("the picture has no pixels")
+            if width * height > limits.pixels:
+                raise UnreadableError(f"{width:,} × {height:,} pixels, over {limits.pixels:,}")
+            yield picture
     except UnreadableError:
         raise
     except Exception as error:

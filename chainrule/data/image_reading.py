@@ -3,19 +3,17 @@
 import hashlib
 import json
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.cache_folder import cache_folder
-from chainrule.data.image_cache import ImageCache
+from chainrule.data.array_cache import ArrayCache
 from chainrule.data.image_decoding import (
     ASPECTS,
     DTYPES,
@@ -24,29 +22,36 @@ from chainrule.data.image_decoding import (
     Facts,
     ImagePreparation,
     Limits,
-    UnreadableError,
     decode,
     decoding,
     look,
     pillow_version,
 )
-from chainrule.data.image_files import Listing, Picture, Skipped, list_labelled, list_pictures
+from chainrule.data.image_files import PICTURES
+from chainrule.data.media_files import Listing, MediaFile, Skipped, list_files, list_labelled
+from chainrule.data.media_reading import (
+    FILES_A_TASK,
+    Progress,
+    UnreadableError,
+    check_any,
+    checked_workers,
+    each,
+    none_readable,
+    one_class,
+    unreadable,
+)
 from chainrule.errors import ArgumentError, DataError
 
 Array = NDArray[Any]
-Progress = Callable[[int, int], None]
-Result = TypeVar("Result")
 
 MAX_PIXELS = 1 << 26
 MAX_FILE_BYTES = 1 << 26
 MAX_ARRAY_BYTES = 4 << 30
-MAX_WORKERS = 16
 
 #: The side of the square that pictures of several sizes, or of a larger one, are brought to.
 DEFAULT_SIDE = 64
 LARGEST_OWN_SIDE = 128
 
-_FILES_A_TASK = 16
 _WHERE = "cr.data.images"
 
 
@@ -161,22 +166,15 @@ def images(
     """
     options = _Options(
         _checked_size(size), aspect, channels, dtype, background,
-        Limits(max_pixels, max_bytes), _checked_workers(workers),
+        Limits(max_pixels, max_bytes), checked_workers(_WHERE, workers),
     )  # fmt: skip
     _check(options)
-    listing = list_labelled(source, path_column, label_column)
+    listing = list_labelled(source, PICTURES, path_column, label_column)
     found = _read(listing, options, cache, progress)
     labels = [picture.label for picture in found.pictures]
     classes, codes = np.unique(np.array(labels), return_inverse=True)
     if len(classes) < 2 and not allow_one_class:
-        raise DataError(
-            listing.source,
-            "the pictures are all of one class",
-            got=f"{len(labels):,} of class {str(classes[0])!r}",
-            expected="at least 2 classes, each in a sub-folder of its own",
-            fix="put the pictures of each class into a sub-folder named after it"
-            + (f"; {_some(found.skipped)}" if found.skipped else ""),
-        )
+        raise one_class(listing, len(labels), str(classes[0]), found.skipped)
     names = [picture.name for picture in found.pictures]
     return ImageData(
         found.x, codes.astype(np.int32), [str(name) for name in classes], names,
@@ -209,9 +207,10 @@ def read_pictures(
     options = _Options(
         (preparation.height, preparation.width), preparation.aspect, preparation.channels,
         preparation.dtype, preparation.background, Limits(max_pixels, max_bytes),
-        _checked_workers(None),
+        checked_workers(_WHERE, None),
     )  # fmt: skip
-    found = _read(list_pictures([os.fspath(item) for item in sources]), options, False, progress)
+    listing = list_files([os.fspath(item) for item in sources], PICTURES)
+    found = _read(listing, options, False, progress)
     names = [picture.name for picture in found.pictures]
     unknown = np.full(len(names), -1, np.int32)
     return ImageData(found.x, unknown, [], names, found.skipped, found.preparation)
@@ -234,27 +233,20 @@ class _Options:
 @dataclass(frozen=True)
 class _Found:
     x: Array
-    pictures: list[Picture]
+    pictures: list[MediaFile]
     skipped: list[Skipped]
     preparation: ImagePreparation
 
 
 def _read(listing: Listing, options: _Options, cache: bool, progress: Progress | None) -> _Found:
-    if not listing.pictures:
-        raise DataError(
-            listing.source,
-            "there are no pictures",
-            got=_some(listing.skipped) if listing.skipped else "nothing",
-            expected="JPEG, PNG, WebP, BMP or GIF files",
-            fix="check the folder and the names of the files",
-        )
-    kept = ImageCache(cache_folder("pictures") if cache else None)
-    name = _entry_name(listing.pictures, options)
+    check_any(listing)
+    kept = ArrayCache(cache_folder("pictures") if cache else None)
+    name = _entry_name(listing.files, options)
     found = _from_cache(kept, name, listing)
     if found is None:
         with decoding():
             found = _decode_all(listing, options, progress)
-        rows = {picture: row for row, picture in enumerate(listing.pictures)}
+        rows = {picture: row for row, picture in enumerate(listing.files)}
         note = {
             "preparation": found.preparation.to_config(),
             "rows": [rows[picture] for picture in found.pictures],
@@ -264,19 +256,19 @@ def _read(listing: Listing, options: _Options, cache: bool, progress: Progress |
     return found
 
 
-def _entry_name(pictures: list[Picture], options: _Options) -> str:
+def _entry_name(pictures: list[MediaFile], options: _Options) -> str:
     """A hash of all that the decoded pictures depend on."""
     facts = [1, pillow_version(), repr(replace(options, workers=1)), pictures]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _from_cache(kept: ImageCache, name: str, listing: Listing) -> _Found | None:
+def _from_cache(kept: ArrayCache, name: str, listing: Listing) -> _Found | None:
     entry = kept.read(name)
     if entry is None:
         return None
     note, x = entry
     try:
-        pictures = [listing.pictures[row] for row in note["rows"]]
+        pictures = [listing.files[row] for row in note["rows"]]
         skipped = [*listing.skipped, *(Skipped(*item) for item in note["skipped"])]
         preparation = ImagePreparation.from_config(note["preparation"])
         if x.shape != (len(pictures), *preparation.shape) or x.dtype.name != preparation.dtype:
@@ -288,72 +280,37 @@ def _from_cache(kept: ImageCache, name: str, listing: Listing) -> _Found | None:
 
 def _decode_all(listing: Listing, options: _Options, progress: Progress | None) -> _Found:
     """Look at the files, choose the shape, decode into one array."""
-    total = len(listing.pictures)
-    failed: dict[Picture, UnreadableError] = {}
+    total = len(listing.files)
+    failed: dict[MediaFile, UnreadableError] = {}
     with ThreadPoolExecutor(options.workers) as pool:
         look_at = partial(look, limits=options.limits)
         facts: list[Facts] = []
-        candidates: list[Picture] = []
-        for picture, fact in _each(pool, look_at, listing.pictures):
+        candidates: list[MediaFile] = []
+        for picture, fact in each(pool, look_at, listing.files):
             if isinstance(fact, UnreadableError):
                 failed[picture] = fact
             else:
                 facts.append(fact)
                 candidates.append(picture)
         if not facts:
-            raise _none_readable(listing, failed)
+            raise none_readable(listing, failed)
         wanted = _preparation(facts, options)
         _check_memory(listing, len(facts), wanted)
         x = np.empty((len(facts), *wanted.shape), wanted.dtype)
-        good: list[Picture] = []
+        good: list[MediaFile] = []
         make = partial(decode, limits=options.limits, wanted=wanted)
-        for picture, array in _each(pool, make, candidates):
+        for picture, array in each(pool, make, candidates):
             if isinstance(array, UnreadableError):
                 failed[picture] = array
             else:
                 x[len(good)] = array
                 good.append(picture)
             done = len(failed) + len(good)
-            if progress is not None and (done % _FILES_A_TASK == 0 or picture is candidates[-1]):
+            if progress is not None and (done % FILES_A_TASK == 0 or picture is candidates[-1]):
                 progress(done, total)
     if not good:
-        raise _none_readable(listing, failed)
-    unreadable = [
-        Skipped(picture.name, str(failed[picture]))
-        for picture in listing.pictures
-        if picture in failed
-    ]
-    return _Found(x[: len(good)], good, [*listing.skipped, *unreadable], wanted)
-
-
-def _each(
-    pool: ThreadPoolExecutor, function: Callable[[str], Result], pictures: Sequence[Picture]
-) -> Iterator[tuple[Picture, Result | UnreadableError]]:
-    """Apply a function to the paths of all pictures, in threads; yield each with its result.
-
-    The order is that of the pictures, and only some of the work is ever waiting.
-    """
-
-    def some(part: Sequence[Picture]) -> list[Result | UnreadableError]:
-        results: list[Result | UnreadableError] = []
-        for picture in part:
-            try:
-                results.append(function(picture.path))
-            except UnreadableError as reason:
-                results.append(reason)
-        return results
-
-    starts = range(0, len(pictures), _FILES_A_TASK)
-    parts = (pictures[start : start + _FILES_A_TASK] for start in starts)
-    waiting = deque((part, pool.submit(some, part)) for part in islice(parts, 2 * MAX_WORKERS))
-    try:
-        while waiting:
-            part, future = waiting.popleft()
-            yield from zip(part, future.result(), strict=True)
-            waiting.extend((part, pool.submit(some, part)) for part in islice(parts, 1))
-    finally:
-        for _, future in waiting:
-            future.cancel()
+        raise none_readable(listing, failed)
+    return _Found(x[: len(good)], good, [*listing.skipped, *unreadable(listing, failed)], wanted)
 
 
 def _preparation(facts: list[Facts], options: _Options) -> ImagePreparation:
@@ -380,24 +337,6 @@ def _check_memory(listing: Listing, count: int, wanted: ImagePreparation) -> Non
         )
 
 
-def _none_readable(listing: Listing, failed: Mapping[Picture, UnreadableError]) -> DataError:
-    reasons = [Skipped(picture.name, str(reason)) for picture, reason in failed.items()]
-    return DataError(
-        listing.source,
-        f"none of the {len(failed):,} pictures can be read",
-        got=_some(reasons),
-        expected="JPEG, PNG, WebP, BMP or GIF files",
-        fix="write them again",
-    )
-
-
-def _some(skipped: Sequence[Skipped]) -> str:
-    """The first skipped files with their reasons."""
-    shown = "; ".join(f"{path}: {reason}" for path, reason in skipped[:3])
-    more = len(skipped) - 3
-    return shown + (f"; and {more:,} more" if more > 0 else "")
-
-
 # ---- arguments
 
 
@@ -415,17 +354,6 @@ def _checked_size(size: Any) -> tuple[int, int] | None:
             expected=f"a side, or (height, width), of 1 to {MAX_SIDE} pixels",
         )  # fmt: skip
     return int(pair[0]), int(pair[1])
-
-
-def _checked_workers(workers: int | None) -> int:
-    if workers is None:
-        return min(MAX_WORKERS, os.cpu_count() or 1)
-    if type(workers) is not int or not 1 <= workers <= MAX_WORKERS:
-        raise ArgumentError(
-            _WHERE, "wrong workers", got=repr(workers),
-            expected=f"a whole number from 1 to {MAX_WORKERS}, or None",
-        )  # fmt: skip
-    return workers
 
 
 def _check(options: _Options) -> None:

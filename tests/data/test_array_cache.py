@@ -1,4 +1,4 @@
-"""The cache of decoded pictures: bounded, private, and never trusted blindly."""
+"""The cache of decoded arrays: bounded, private, and never trusted blindly."""
 
 import os
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule.data.image_cache import ImageCache
+from chainrule.data.array_cache import ArrayCache
 
 posix = pytest.mark.skipif(os.name != "posix", reason="rights of files")
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> ImageCache:
-    return ImageCache(tmp_path / "made" / "pictures", limit=100_000)
+def cache(tmp_path: Path) -> ArrayCache:
+    return ArrayCache(tmp_path / "made" / "pictures", limit=100_000)
 
 
 def pictures(count: int = 2, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 255, (count, 8, 8, 3), dtype=np.uint8)
 
 
-def test_what_is_written_is_read(cache: ImageCache) -> None:
+def test_what_is_written_is_read(cache: ArrayCache) -> None:
     cache.write("a", {"rows": [1, 2], "text": "é"}, pictures())
     note, found = cache.read("a")
     assert note == {"rows": [1, 2], "text": "é"}
@@ -29,7 +29,7 @@ def test_what_is_written_is_read(cache: ImageCache) -> None:
 
 
 @posix
-def test_nobody_else_can_read_or_write_it(cache: ImageCache) -> None:
+def test_nobody_else_can_read_or_write_it(cache: ArrayCache) -> None:
     cache.write("a", {}, pictures())
     assert cache._folder.stat().st_mode & 0o777 == 0o700
     assert next(cache._folder.iterdir()).stat().st_mode & 0o777 == 0o600
@@ -38,19 +38,19 @@ def test_nobody_else_can_read_or_write_it(cache: ImageCache) -> None:
 
 
 def test_no_folder_no_cache() -> None:
-    nowhere = ImageCache(None)
+    nowhere = ArrayCache(None)
     nowhere.write("a", {}, pictures())
     assert nowhere.read("a") is None
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    cache = ImageCache(tmp_path / "file" / "pictures")
+    cache = ArrayCache(tmp_path / "file" / "pictures")
     cache.write("a", {}, pictures())
     assert cache.read("a") is None
 
 
-def test_every_damage_is_found_or_harmless(cache: ImageCache) -> None:
+def test_every_damage_is_found_or_harmless(cache: ArrayCache) -> None:
     cache.write("a", {"rows": [0]}, pictures())
     path = next(cache._folder.iterdir())
     whole = path.read_bytes()
@@ -71,7 +71,7 @@ def test_every_damage_is_found_or_harmless(cache: ImageCache) -> None:
         assert (found is None) == (not path.exists())
 
 
-def test_objects_are_never_made(cache: ImageCache) -> None:
+def test_objects_are_never_made(cache: ArrayCache) -> None:
     cache.write("a", {}, pictures())
     path = next(cache._folder.iterdir())
     head, numbers = path.read_bytes().split(b"\n", 1)
@@ -80,11 +80,11 @@ def test_objects_are_never_made(cache: ImageCache) -> None:
         assert cache.read("a") is None
 
 
-def test_what_was_used_longest_ago_goes_first(cache: ImageCache) -> None:
+def test_what_was_used_longest_ago_goes_first(cache: ArrayCache) -> None:
     big = np.zeros((1, 100, 100, 3), np.uint8)
     for age, name in enumerate("abc"):
         cache.write(name, {}, big)
-        os.utime(cache._folder / f"{name}.pictures", (1000 + age, 1000 + age))
+        os.utime(cache._folder / f"{name}.array", (1000 + age, 1000 + age))
     cache.read("a")
     cache.write("d", {}, big)
     kept = {path.stem for path in cache._folder.iterdir()}
@@ -97,6 +97,6 @@ def test_what_was_used_longest_ago_goes_first(cache: ImageCache) -> None:
     assert sum(path.stat().st_size for path in cache._folder.iterdir()) <= 100_000
 
 
-def test_what_is_larger_than_the_limit_is_not_kept(cache: ImageCache) -> None:
+def test_what_is_larger_than_the_limit_is_not_kept(cache: ArrayCache) -> None:
     cache.write("a", {}, np.zeros((1, 200, 200, 3), np.uint8))
     assert cache.read("a") is None

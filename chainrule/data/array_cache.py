@@ -1,8 +1,8 @@
-"""Decoded pictures that were read before, as files in the user's cache folder.
+"""Decoded pictures and sounds that were read before, as files in the user's cache folder.
 
-An entry's name is a hash of all that the arrays depend on: names, sizes and times of the files, the
-options, the version of Pillow. Its content is a line of JSON (the shape, the dtype and a note) and
-the bytes of the pictures. What does not fit is made again, and a failure to keep an entry is no
+An entry's name is a hash of all that the array depends on: names, sizes and times of the files, the
+options, the version of the decoder. Its content is a line of JSON (the shape, the dtype and a note)
+and the bytes of the array. What does not fit is made again, and a failure to keep an entry is no
 error.
 """
 
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 ENTRY_LIMIT = 512 << 20
 DISK_LIMIT = 2 << 30
 DTYPES = ("uint8", "float32")
-_TEMPORARY, _SUFFIX = ".writing-", ".pictures"
+_TEMPORARY, _SUFFIX = ".writing-", ".array"
 _LEFT_OVER = 3600
 _MOST_NOTE = 256 << 20
 
 
-class ImageCache:
+class ArrayCache:
     """Arrays by name, on disk.
 
     Args:
@@ -39,7 +39,7 @@ class ImageCache:
         self._limit = limit
 
     def read(self, name: str) -> tuple[Any, NDArray[Any]] | None:
-        """The note and the pictures of an entry, or None."""
+        """The note and the array of an entry, or None."""
         if self._folder is None or not self._folder_is_ours():
             return None
         path = self._folder / (name + _SUFFIX)
@@ -49,7 +49,7 @@ class ImageCache:
                 shape, dtype = tuple(map(int, head["shape"])), np.dtype(head["dtype"])
                 if dtype.name not in DTYPES or min(shape) < 0:
                     raise ValueError("not an entry")
-                pictures = np.fromfile(file, dtype).reshape(shape)
+                array = np.fromfile(file, dtype).reshape(shape)
             with contextlib.suppress(OSError):
                 os.utime(path)
         except FileNotFoundError:
@@ -57,13 +57,13 @@ class ImageCache:
         except (OSError, ValueError, LookupError, TypeError, MemoryError, RecursionError):
             self._remove(path)
             return None
-        return head.get("note"), pictures
+        return head.get("note"), array
 
-    def write(self, name: str, note: Any, pictures: NDArray[Any]) -> None:
+    def write(self, name: str, note: Any, array: NDArray[Any]) -> None:
         """Keep an entry. A reader sees all of it or nothing."""
-        if self._folder is None or pictures.nbytes > min(ENTRY_LIMIT, self._limit):
+        if self._folder is None or array.nbytes > min(ENTRY_LIMIT, self._limit):
             return
-        head = {"shape": pictures.shape, "dtype": pictures.dtype.name, "note": note}
+        head = {"shape": array.shape, "dtype": array.dtype.name, "note": note}
         temporary = self._folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
         try:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class ImageCache:
             try:
                 with open(os.open(temporary, flags, 0o600), "wb") as file:
                     file.write(json.dumps(head).encode() + b"\n")
-                    file.write(np.ascontiguousarray(pictures).data)
+                    file.write(np.ascontiguousarray(array).data)
                 os.replace(temporary, self._folder / (name + _SUFFIX))
             except BaseException:
                 self._remove(temporary)
