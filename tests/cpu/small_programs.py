@@ -5,7 +5,7 @@ import ctypes
 import numpy as np
 
 from chainrule.backends.cpu import cache, llvm, threads
-from chainrule.backends.cpu.entry import entry_text
+from chainrule.backends.cpu.entry import Call, entry_text
 from chainrule.backends.cpu.runtime import JOB
 
 MULTIPLIER = 6364136223846793005
@@ -17,7 +17,7 @@ def chain_kernel(number, piece_count_before, before):
     the group before times a constant, in whole numbers: wrong order or a lost piece shows.
     """
     return f"""
-define void @k{number}(ptr %buffers, i64 %piece) nounwind {{
+define void @k{number}(ptr %buffers, i64 %piece, ptr %places) nounwind {{
 entry:
   %source.at = getelementptr i8, ptr %buffers, i64 {8 * before}
   %source = load ptr, ptr %source.at
@@ -50,7 +50,7 @@ done:
 def chain_text(pieces, **options):
     """A program of one kernel a group, with these numbers of pieces."""
     kernels = [chain_kernel(n, pieces[n - 1], (n - 1) % len(pieces)) for n in range(len(pieces))]
-    groups = [[(f"k{n}", count)] for n, count in enumerate(pieces)]
+    groups = [[Call(f"k{n}", count)] for n, count in enumerate(pieces)]
     architecture = llvm.machine(options.pop("variant", None)).architecture
     return "".join(kernels) + entry_text(groups, architecture, **options)
 

@@ -12,7 +12,7 @@ from small_programs import Chain, chain_text
 
 import chainrule as cr
 from chainrule.backends.cpu import cache, llvm, threads
-from chainrule.backends.cpu.entry import entry_text
+from chainrule.backends.cpu.entry import Call, entry_text
 from chainrule.backends.cpu.runtime import runtime_text
 from chainrule.backends.cpu.target import TARGETS
 from chainrule.errors import GraphError, StateError, UnknownNameError
@@ -257,7 +257,7 @@ def test_memory_is_steady_over_hundreds_of_programs(monkeypatch):
 # ---- the floating-point mode
 
 TINY_PRODUCT = """
-define void @k(ptr %buffers, i64 %piece) nounwind {
+define void @k(ptr %buffers, i64 %piece, ptr %places) nounwind {
   %p = load ptr, ptr %buffers
   %cell = getelementptr float, ptr %p, i64 %piece
   %x = load float, ptr %cell
@@ -270,12 +270,12 @@ define void @k(ptr %buffers, i64 %piece) nounwind {
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_denormals_are_zero_inside_programs_and_only_there(count):
-    text = TINY_PRODUCT + entry_text([[("k", 8)]], llvm.machine().architecture)
+    text = TINY_PRODUCT + entry_text([[Call("k", 8)]], llvm.machine().architecture)
     library = cache.library(text, ["program", "k"], threads.native().symbols)
     cells = np.full(8, 2e-38, np.float32)
     table = np.array([cells.ctypes.data], np.uintp)
-    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(library.address("k"))(
-        table.ctypes.data, 0
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)(library.address("k"))(
+        table.ctypes.data, 0, None
     )
     assert cells[0] > 0  # outside a program: a denormal
     cells[:] = 2e-38

@@ -11,6 +11,15 @@ from chainrule.backends.cpu.views import View
 Bounds = tuple[Register | int, Register | int]
 
 
+def kernel_function(name: str) -> Function:
+    """A kernel's function, empty.
+
+    Its arguments are the table of buffers, the number of the piece and, where kernels share one
+    function, the places in the table of the buffers that this one works on.
+    """
+    return Function(name, [("ptr", "buffers"), ("i64", "piece"), ("ptr", "places")])
+
+
 @contextmanager
 def nested_loops(
     f: Function, shape: Sequence[int], first: Bounds | None = None
@@ -47,9 +56,7 @@ def larger(f: Function, x: Register, y: Register) -> Register:
 
 def base(f: Function, view: View) -> Register:
     """The address of a view's first element."""
-    buffers = f.arguments[0]
-    pointer = f.load(f.at(buffers, 8 * view.buffer), "ptr")
-    return f.at(pointer, view.offset * view.dtype.itemsize)
+    return f.at(f.buffer(view.buffer), view.offset * view.dtype.itemsize)
 
 
 def address(f: Function, view: View, pointer: Register, indices: Sequence[Register]) -> Register:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chainrule.backends.cpu import views
+from chainrule.backends.cpu.addressing import kernel_function
 from chainrule.backends.cpu.contraction_code import Product
 from chainrule.backends.cpu.groups import Group
 from chainrule.backends.cpu.ir import Function
@@ -216,6 +217,6 @@ class Contraction:
 
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
-        f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
+        f = kernel_function(name)
         Product(f, self, target).emit()
         return f

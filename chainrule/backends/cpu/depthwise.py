@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chainrule.backends.cpu import views
+from chainrule.backends.cpu.addressing import kernel_function
 from chainrule.backends.cpu.ir import Function
 from chainrule.backends.cpu.partial_sums import sum_of_parts
 from chainrule.backends.cpu.target import Target
@@ -83,7 +84,7 @@ class DepthwiseGradient:
 
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
-        f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
+        f = kernel_function(name)
         if 0 not in self.target.shape:
             DepthwiseGradientCode(f, self, target).emit()
         return f

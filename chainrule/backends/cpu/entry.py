@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 _SHARED = """
-declare void @chainrule_share(ptr, ptr, i64, i64, i64)
+declare void @chainrule_share(ptr, ptr, i64, i64, i64, ptr)
 declare void @chainrule_barrier(ptr, i64)
 declare i1 @chainrule_next(ptr, i64, i64, i64)
 """
@@ -42,29 +43,43 @@ declare void @llvm.aarch64.set.fpcr(i64)
 }
 
 
+class Call(NamedTuple):
+    """A kernel of a step.
+
+    Attributes:
+        function: its name.
+        pieces: how many.
+        places: a pointer to the places of its buffers, if it shares its function with others.
+        flag: if given, it rests after the first step of a call unless the number at this position
+            of the table of buffers is 0.
+    """
+
+    function: str
+    pieces: int
+    places: str = "null"
+    flag: int | None = None
+
+
 def entry_text(
-    groups: Sequence[Sequence[tuple[str, int]]],
+    groups: Sequence[Sequence[Call]],
     architecture: str,
     *,
     name: str = "program",
     timed: bool = False,
-    once: Mapping[str, int] | None = None,
 ) -> str:
     """The function that a thread enters a program by.
 
     It is ``void @program(ptr buffers, i64 thread, i64 threads, ptr control)``. In each step it
     calls its part of the pieces of every kernel, with a barrier between groups (none between two
     groups of single pieces: thread 0 has them all) and one at the end of the step. Kernels are
-    ``void @kernel(ptr buffers, i64 piece)``. A job has a number of tables of buffers, ``stride``
-    bytes apart: step s uses the one numbered ``(first + s) % rows``.
+    ``void @kernel(ptr buffers, i64 piece, ptr places)``. A job has a number of tables of buffers,
+    ``stride`` bytes apart: step s uses the one numbered ``(first + s) % rows``.
 
     Args:
-        groups: kernels and their numbers of pieces; those of a group do not wait for each other.
+        groups: kernels; those of a group do not wait for each other.
         architecture: ``"x86_64"`` or ``"aarch64"``.
         name: the function's name.
         timed: also add up the time that each kernel takes, in call order, in ``@NAME_times``.
-        once: kernels that rest after the first step of a call if the number at this position of the
-            table of buffers is not 0.
     """
     declared = _SHARED + _MODE[architecture] + (_TICK if timed else "")
     lines: list[str] = []
@@ -72,8 +87,8 @@ def entry_text(
     for position, group in enumerate(groups):
         if position and (_shared(group) or _shared(groups[position - 1])):
             lines.append("  call void @chainrule_barrier(ptr %control, i64 %threads)")
-        for kernel, pieces in group:
-            lines += _call(kernel, pieces, (once or {}).get(kernel))
+        for call in group:
+            lines += _call_lines(call, count)
             if timed:
                 cell = f"getelementptr (i8, ptr @{name}_times, i64 {8 * count})"
                 lines.append(f"  call void @chainrule_tick(ptr %control, i64 %thread, ptr {cell})")
@@ -113,26 +128,27 @@ done:
 """
 
 
-def _call(kernel: str, pieces: int, flag: int | None) -> list[str]:
+def _call_lines(call: Call, number: int) -> list[str]:
     """A thread's part of a kernel; with a flag only in the first step, or while the flag is 0."""
-    arguments = f"ptr @{kernel}, ptr %b, i64 {pieces}, i64 %thread, i64 %threads"
-    call = f"  call void @chainrule_share({arguments})"
-    if flag is None:
-        return [call]
+    arguments = f"ptr @{call.function}, ptr %b, i64 {call.pieces}, i64 %thread, i64 %threads"
+    line = f"  call void @chainrule_share({arguments}, ptr {call.places})"
+    if call.flag is None:
+        return [line]
+    name = f"c{number}"
     return [
-        f"  %{kernel}.at = getelementptr i8, ptr %b, i64 {8 * flag}",
-        f"  %{kernel}.flag = load i64, ptr %{kernel}.at, align 8",
-        f"  %{kernel}.first = icmp eq i64 %s, 0",
-        f"  %{kernel}.changing = icmp eq i64 %{kernel}.flag, 0",
-        f"  %{kernel}.due = or i1 %{kernel}.first, %{kernel}.changing",
-        f"  br i1 %{kernel}.due, label %{kernel}.run, label %{kernel}.done",
-        f"{kernel}.run:",
-        call,
-        f"  br label %{kernel}.done",
-        f"{kernel}.done:",
+        f"  %{name}.at = getelementptr i8, ptr %b, i64 {8 * call.flag}",
+        f"  %{name}.flag = load i64, ptr %{name}.at, align 8",
+        f"  %{name}.first = icmp eq i64 %s, 0",
+        f"  %{name}.changing = icmp eq i64 %{name}.flag, 0",
+        f"  %{name}.due = or i1 %{name}.first, %{name}.changing",
+        f"  br i1 %{name}.due, label %{name}.run, label %{name}.done",
+        f"{name}.run:",
+        line,
+        f"  br label %{name}.done",
+        f"{name}.done:",
     ]
 
 
-def _shared(group: Sequence[tuple[str, int]]) -> bool:
+def _shared(group: Sequence[Call]) -> bool:
     """Do several threads have a part in it?"""
-    return any(pieces > 1 for _, pieces in group)
+    return any(call.pieces > 1 for call in group)

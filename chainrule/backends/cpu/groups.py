@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chainrule.backends.cpu.addressing import Bounds, share
+from chainrule.backends.cpu.addressing import Bounds, base, kernel_function, share
 from chainrule.backends.cpu.bodies import Body, divides_integers, neutral_number
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.target import Target
@@ -114,7 +114,7 @@ class _Emitter:
         # Lanes that were not read hold 0, by which integers are not divided.
         divides = any(divides_integers(node) for node in group.nodes.values())
         self.masks = target.has_masks and not divides
-        self.f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
+        self.f = kernel_function(name)
         self.axis, self.pieces = group.division(lanes)
         self.views = group.all_views()
         self.shape, self.strides = merge_axes(group.shape, [view.strides for view in self.views])
@@ -123,10 +123,7 @@ class _Emitter:
     def emit(self) -> Function:
         """All of it."""
         f = self.f
-        pointers = []
-        for view in self.views:
-            base = f.load(f.at(f.arguments[0], 8 * view.buffer), "ptr")
-            pointers.append(f.at(base, view.offset * view.dtype.itemsize))
+        pointers = [base(f, view) for view in self.views]
         if self._sums_columns():
             self._columns(pointers)
             return f

@@ -82,6 +82,10 @@ class Function:
         name: its name, from a counter.
         arguments: pairs of a scalar type and a name.
         attributes: LLVM function attributes.
+
+    Attributes:
+        buffers: of a kernel, the buffers that it names, in the order of their first use.
+        declarations: of the functions that it calls.
     """
 
     def __init__(
@@ -99,6 +103,8 @@ class Function:
         self._lines = [f"define {linkage} {result} @{name}({head}) {attributes} {{", "entry:"]
         self._count = 0
         self._block = "entry"
+        self._pointers: list[tuple[int, Register, int]] = []
+        self.buffers: list[int] = []
         self.declarations: set[str] = set()
 
     # ---- text
@@ -123,10 +129,33 @@ class Function:
         self._lines.append(f"{label}:")
         self._block = label
 
-    def text(self, returned: Register | None = None) -> str:
-        """The whole function."""
+    def text(self, returned: Register | None = None, *, shared: bool = False) -> str:
+        """The whole function.
+
+        Args:
+            returned: what it returns.
+            shared: of a kernel, leave it to its third argument where the buffers stand.
+        """
+        lines = list(self._lines)
+        for line, place, slot in self._pointers:
+            offset = str(8 * self.buffers[slot])
+            if shared:
+                offset = f"{place.text}.n"
+                at = f"{place.text}.at"
+                lines[line] = f"  {at} = getelementptr i64, {self.arguments[2]}, i64 {slot}\n"
+                lines[line] += f"  {offset} = load i64, ptr {at}, align 8\n"
+            else:
+                lines[line] = ""
+            lines[line] += f"  {place.text} = getelementptr i8, {self.arguments[0]}, i64 {offset}"
         last = f"  ret {returned}" if returned is not None else "  ret void"
-        return "\n".join([*self._lines, last, "}", ""])
+        return "\n".join([*lines, last, "}", ""])
+
+    @property
+    def code(self) -> str:
+        """The text without its name and without the numbers of buffers: equal for kernels that do
+        the same in other places.
+        """
+        return "\n".join(self._lines[1:])
 
     # ---- arithmetic
 
@@ -202,6 +231,15 @@ class Function:
     def stack(self, size: int, alignment: int = 64) -> Register:
         """Memory of this call; to be asked for before the first block."""
         return self.emit(f"alloca [{size} x i8], align {alignment}", "ptr")
+
+    def buffer(self, number: int) -> Register:
+        """The address of a buffer, from a kernel's first argument, the table of buffers."""
+        if number not in self.buffers:
+            self.buffers.append(number)
+        slot = self.buffers.index(number)
+        place = self.emit(f"buffer {slot}", "ptr")
+        self._pointers.append((len(self._lines) - 1, place, slot))
+        return self.load(place, "ptr")
 
     def at(self, pointer: Register, offset: Register | int) -> Register:
         """The pointer moved by a number of bytes."""

@@ -14,6 +14,7 @@ from chainrule.backends.cpu.addressing import (
     Bounds,
     address,
     base,
+    kernel_function,
     load,
     nested_loops,
     share,
@@ -92,7 +93,7 @@ class Movement:
 
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
-        f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
+        f = kernel_function(name)
         MOVEMENTS[self.primitive](f, self, target)
         return f
 

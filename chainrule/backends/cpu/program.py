@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chainrule.backends.cpu import llvm
 from chainrule.backends.cpu.cache import library
-from chainrule.backends.cpu.entry import entry_text
+from chainrule.backends.cpu.entry import Call, entry_text
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.threads import Runner, native, step_tables
 
@@ -59,11 +59,33 @@ class TimedProgram:
 
 
 def module_text(plan: Plan, *, timed: bool = False) -> str:
-    """The whole module; names come from counters."""
-    kernels = [kernel.emit(f"k{i}", plan.target) for i, kernel in enumerate(plan.kernels)]
-    pieces = [kernel.pieces(plan.target) for kernel in plan.kernels]
-    groups = [[(f"k{i}", pieces[i]) for i in phase] for phase in plan.phases]
-    declarations = sorted(set().union(*(f.declarations for f in kernels)))
-    once = {f"k{plan.kernels.index(kernel)}": flag for kernel, flag in plan.once.items()}
-    entry = entry_text(groups, llvm.machine().architecture, timed=timed, once=once)
-    return "\n".join([*(f.text() for f in kernels), *declarations, entry])
+    """The whole module; names come from counters.
+
+    Kernels that do the same in other buffers, as those of equal layers do, share one function.
+    """
+    functions = [kernel.emit(f"k{i}", plan.target) for i, kernel in enumerate(plan.kernels)]
+    equal: dict[str, list[int]] = {}
+    for i, function in enumerate(functions):
+        equal.setdefault(function.code, []).append(i)
+    calls: dict[int, Call] = {}
+    texts = []
+    for numbers in equal.values():
+        function, shared = functions[numbers[0]], len(numbers) > 1
+        texts.append(function.text(shared=shared))
+        for i in numbers:
+            kernel, places = plan.kernels[i], "null"
+            if shared:
+                places = f"@p{i}"
+                texts.append(_places_text(places, functions[i].buffers))
+            calls[i] = Call(
+                function.name, kernel.pieces(plan.target), places, plan.once.get(kernel)
+            )
+    texts += sorted(set().union(*(f.declarations for f in functions)))
+    groups = [[calls[i] for i in phase] for phase in plan.phases]
+    return "\n".join([*texts, entry_text(groups, llvm.machine().architecture, timed=timed)])
+
+
+def _places_text(name: str, buffers: Sequence[int]) -> str:
+    """Where in the table of buffers those of a kernel stand, in bytes."""
+    numbers = ", ".join(f"i64 {8 * number}" for number in buffers)
+    return f"{name} = private constant [{len(buffers)} x i64] [{numbers}], align 8"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from chainrule.backends.cpu.addressing import base, share, smaller
+from chainrule.backends.cpu.addressing import base, kernel_function, share, smaller
 from chainrule.backends.cpu.bodies import Body, combine, combine_lanes, neutral, only_first
 from chainrule.backends.cpu.groups import Group, Reduction
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
@@ -120,7 +120,7 @@ class _Emitter:
     def __init__(self, kernel: RowGroup, name: str, target: Target) -> None:
         self.kernel = kernel
         self.target = target
-        self.f = f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
+        self.f = f = kernel_function(name)
         self.slots = {v: f.stack(8 * kernel.block) for v in kernel.work.slots}
         memory = dict.fromkeys(kernel.views_read() + kernel.views_stored())
         self.base = {view: base(f, view) for view in memory}

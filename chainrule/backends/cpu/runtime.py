@@ -228,7 +228,7 @@ done:
 
 ; A thread's part of a kernel's pieces: thread, thread + threads, ...
 define void @chainrule_share(
-    ptr %kernel, ptr %buffers, i64 %pieces, i64 %thread, i64 %threads) nounwind {
+    ptr %kernel, ptr %buffers, i64 %pieces, i64 %thread, i64 %threads, ptr %places) nounwind {
 entry:
   br label %head
 head:
@@ -236,7 +236,7 @@ head:
   %more = icmp ult i64 %piece, %pieces
   br i1 %more, label %body, label %done
 body:
-  call void %kernel(ptr %buffers, i64 %piece)
+  call void %kernel(ptr %buffers, i64 %piece, ptr %places)
   %next = add i64 %piece, %threads
   br label %head
 done:

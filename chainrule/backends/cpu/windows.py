@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from chainrule.backends.cpu.addressing import kernel_function
 from chainrule.backends.cpu.ir import Function
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import Shape, View
@@ -188,7 +189,7 @@ class Windows:
 
     def emit(self, name: str, target: Target) -> Function:
         """The kernel's function ``(buffers, piece)``."""
-        f = Function(name, [("ptr", "buffers"), ("i64", "piece")])
+        f = kernel_function(name)
         if 0 not in self.target.shape:
             _CODE[self.primitive](f, self, target).emit()
         return f

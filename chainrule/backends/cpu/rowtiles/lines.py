@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chainrule.backends.cpu.addressing import base, larger, smaller
+from chainrule.backends.cpu.addressing import base, kernel_function, larger, smaller
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.packing import transposed
-from chainrule.backends.cpu.rowtiles.tile import kernel_function, own_range, scaled
+from chainrule.backends.cpu.rowtiles.tile import own_range, scaled
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import View
 

@@ -18,11 +18,6 @@ def scaled(f: Function, index: Index, size: int) -> Index:
     return index if size == 1 else f.binary("mul", index, constant(size, "i64"))
 
 
-def kernel_function(name: str) -> Function:
-    """A kernel's function ``(buffers, piece)``, empty."""
-    return Function(name, [("ptr", "buffers"), ("i64", "piece")])
-
-
 def own_range(f: Function, length: int, parts: int) -> tuple[Register, Register]:
     """This piece's part of 0 .. length."""
     share, bound = constant(-(-length // parts), "i64"), constant(length, "i64")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chainrule.backends.cpu.addressing import base, smaller
+from chainrule.backends.cpu.addressing import base, kernel_function, smaller
 from chainrule.backends.cpu.bodies import COMBINED_BY, neutral_number
 from chainrule.backends.cpu.elementwise import ELEMENTWISE
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
@@ -15,7 +15,7 @@ from chainrule.backends.cpu.rowtiles.layout import Layout, Sums, SumsOfAKind
 from chainrule.backends.cpu.rowtiles.passes import StageEmitter
 from chainrule.backends.cpu.rowtiles.rows import Access, RowGradient
 from chainrule.backends.cpu.rowtiles.stages import Stage
-from chainrule.backends.cpu.rowtiles.tile import Tile, kernel_function, own_range, scaled
+from chainrule.backends.cpu.rowtiles.tile import Tile, own_range, scaled
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import View
 
