@@ -7,6 +7,7 @@ from collections.abc import Callable
 from chainrule.config import config
 from chainrule.graph.graph import Graph
 from chainrule.graph.verify import verify
+from chainrule.passes.pooling import pool_before_relu
 from chainrule.passes.simplify import (
     eliminate_common_subexpressions,
     eliminate_dead_code,
@@ -16,6 +17,7 @@ from chainrule.passes.simplify import (
 PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("eliminate dead code", eliminate_dead_code),
     ("simplify", simplify),
+    ("pool before relu", pool_before_relu),
     ("eliminate common sub-expressions", eliminate_common_subexpressions),
     ("eliminate dead code again", eliminate_dead_code),
 )

@@ -57,7 +57,9 @@ def pools(draw, dtype):
     largest = ops.window_max(x, **keys)
     dy = m.input(*largest.shape)
     outputs = [largest, ops.window_sum(x, **keys), ops.window_gather(x, t, **keys)]
-    return builder.finish([*outputs, ops.window_scatter(x, dy, **keys)])
+    scattered = ops.window_scatter(x, dy, **keys)
+    places = tuple(range(len(shape) - 1))
+    return builder.finish([*outputs, scattered, ops.reduce_sum(scattered, places)])
 
 
 def numbers(graph, seed, kind):

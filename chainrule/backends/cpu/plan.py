@@ -92,6 +92,8 @@ class Plan:
         self._numbers: dict[Value, float] = {}
         self._written_by: dict[int, int] = {}
         self._padded: dict[object, View] = {}
+        # What stood at the maxima of windows before it was scattered; nothing fell into padding.
+        self._scattered: dict[Value, Value] = {}
         self.error = self._new("error", INT64, (1,))
         self.inputs = [self._input(value) for value in graph.inputs]
         for node in graph:
@@ -323,6 +325,9 @@ class Plan:
     def _reduce(self, node: Node[Value]) -> None:
         source, value = node.inputs[0], node.outputs[0]
         axes = node.attributes["axes"]
+        if node.primitive.name == "reduce_sum" and set(axes) == set(range(len(source.shape) - 1)):
+            # What was scattered over all places has the sum of what is scattered.
+            source = self._scattered.get(source, source)
         if source in self._home and all(
             r.node.attributes["axes"] == axes for r in self._home[source][1].reductions
         ):
@@ -362,6 +367,10 @@ class Plan:
         value = node.outputs[0]
         self._views[value] = target = self._new("temporary", value.dtype, value.shape)
         add(self, node, inputs, target)
+        if node.primitive.name == "window_scatter" and not any(
+            map(any, node.attributes["padding"])
+        ):
+            self._scattered[value] = node.inputs[1]
 
     def add(self, kernel: Kernel) -> None:
         """Append a kernel."""
