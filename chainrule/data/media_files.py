@@ -137,8 +137,8 @@ def list_labelled(
     if os.path.isdir(place):
         return _list_classes(place, kind)
     table = read_table(place)
-    paths = _column(table, path_column, kind.path_names, 0, "path_column")
-    labels = _column(table, label_column, kind.label_names, 1, "label_column")
+    paths = find_column(table, path_column, kind.path_names, 0, "path_column")
+    labels = find_column(table, label_column, kind.label_names, 1, "label_column")
     root = os.path.realpath(os.path.dirname(place) or ".")
     listing = Listing(place, kind)
     for row in range(table.n_rows):
@@ -148,7 +148,7 @@ def list_labelled(
         name = str(paths.values[row])
         path = _resolved(os.path.join(root, name))
         if _inside(path, root):
-            listing.add(name, path, _label(labels, row))
+            listing.add(name, path, label_of(labels, row))
         else:
             listing.skip(name, _LEADS_OUT)
     return listing
@@ -253,7 +253,7 @@ def _inside(path: str, root: str) -> bool:
         return False
 
 
-def _column(
+def find_column(
     table: Table, given: str | None, names: tuple[str, ...], position: int, option: str
 ) -> Column:
     """The column asked for, else the one of a usual name, else the one in this place of two."""
@@ -273,7 +273,12 @@ def _column(
     )
 
 
-def _label(labels: Column, row: int) -> str:
+def label_of(labels: Column, row: int) -> str:
+    """The class in a cell, as text.
+
+    Raises:
+        DataError: a number with a fraction.
+    """
     value = labels.values[row]
     if labels.kind in ("text", "boolean") or value == int(value):
         return str(value) if labels.kind in ("text", "boolean") else str(int(value))
