@@ -70,6 +70,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("cli", "training/progress.py"),
     "safetensors": ("formats",),
     "sklearn": ("estimators/base.py",),
+    "soundfile": ("data/audio_decoding.py",),
+    "soxr": ("data/audio_decoding.py",),
 }
 
 

@@ -1,12 +1,15 @@
-"""Tables, pictures and targets: read them, describe them, turn them into numbers for a network.
+"""Tables, pictures, sounds and targets: read, described, turned into numbers for a network.
 
 file, data frame, array  ->  Table  ->  TablePreprocessor  ->  float32 features (N, D)
 target column            ->  ClassEncoder, MultiLabelEncoder or RegressionScaler  ->  codes or
 numbers
 folder of pictures       ->  ImageData: pictures (N, height, width, channels) and their classes
+folder of sounds         ->  AudioData: samples of one rate, and classes or transcripts
 idx file                 ->  array
 """
 
+from chainrule.data.audio_decoding import AudioPreparation
+from chainrule.data.audio_reading import AudioData, audio, read_sounds
 from chainrule.data.convert import as_table
 from chainrule.data.idx_files import idx
 from chainrule.data.image_decoding import ImagePreparation
@@ -26,6 +29,8 @@ from chainrule.data.targets import (
 )
 
 __all__ = [
+    "AudioData",
+    "AudioPreparation",
     "ClassEncoder",
     "Column",
     "DroppedColumn",
@@ -41,10 +46,12 @@ __all__ = [
     "TaskDecision",
     "UsedColumn",
     "as_table",
+    "audio",
     "idx",
     "images",
     "infer_task",
     "read_pictures",
+    "read_sounds",
     "read_table",
     "split_indices",
 ]
