@@ -76,6 +76,11 @@ CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
             (3, 4), {"inputs": INDICES},
         ),
     ],
+    "EmbeddingBag": [
+        (lambda: cr.layers.EmbeddingBag(7, 3, how), (3, 4), {"inputs": INDICES})
+        for how in ("mean", "sqrt_n", "sum")
+    ],
+    "TokenDropout": [(lambda: cr.layers.TokenDropout(0.5), (3, 4), {"inputs": INDICES})],
     "Concatenate": [
         (lambda: cr.layers.Concatenate(), [(4, 3), (4, 2)], {}),
         (lambda: cr.layers.Concatenate(axis=1), [(4, 3, 2), (4, 1, 2), (4, 2, 2)], {}),

@@ -13,6 +13,7 @@ from chainrule.nn.layers.augmentation import (
     RandomShift,
     RandomZoom,
 )
+from chainrule.nn.layers.bag import EmbeddingBag, TokenDropout
 from chainrule.nn.layers.convolution import (
     Conv1D,
     Conv1d,
@@ -72,6 +73,7 @@ __all__ = [
     "DepthwiseConv2D",
     "Dropout",
     "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "GaussianNoise",
     "GlobalAveragePooling1D",
@@ -100,6 +102,7 @@ __all__ = [
     "ResidualBlock",
     "SeparableConv2D",
     "SpatialDropout2D",
+    "TokenDropout",
     "UpSampling2D",
     "ZeroPadding2D",
     "get",
