@@ -10,11 +10,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from chainrule.backprop.derivatives import DERIVATIVES
+from chainrule.backprop.loops import scan_gradients
 from chainrule.errors import GradientError
 from chainrule.graph import operations as ops
 from chainrule.graph.builder import GraphBuilder
 from chainrule.graph.graph import Graph, Node
 from chainrule.graph.operand import Operand
+
+# Primitives whose gradients of all inputs are found together.
+JOINT_DERIVATIVES = {"scan": scan_gradients}
 
 OperandT = TypeVar("OperandT", bound=Operand)
 
@@ -82,6 +86,14 @@ def _through(
         for value, gradient in zip(node.inputs, node.pullback(*filled), strict=True):
             if gradient is not None and id(value) in needed:
                 _accumulate(gradients, value, ops.sum_to_shape(gradient, value.shape))
+        return
+    joint = JOINT_DERIVATIVES.get(node.primitive.name)
+    if joint is not None:
+        wanted = [id(value) in needed for value in node.inputs]
+        found = joint(node, outgoing, wanted, backpropagate)
+        for value, gradient in zip(node.inputs, found, strict=True):
+            if gradient is not None and id(value) in needed:
+                _accumulate(gradients, value, gradient)
         return
     derivative = DERIVATIVES.get(node.primitive.name)
     if derivative is None:

@@ -40,5 +40,7 @@ def fingerprint(graph: Graph) -> bytes:
 
 
 def _exact(attribute: Any) -> str:
+    if isinstance(attribute, Graph):
+        return fingerprint(attribute).hex()
     # repr tells numbers and their kinds apart, but not NumPy's from Python's.
     return attribute.str if isinstance(attribute, np.dtype) else repr(attribute)

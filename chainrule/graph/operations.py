@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.graph.graph import Graph
 from chainrule.graph.operand import Operand, Scalar
 from chainrule.graph.primitives import PRIMITIVES
+from chainrule.graph.scan import shared_body
 
 # Operands are of any one kind here: a rule that is given values returns values, one that is given
 # tensors returns tensors.
@@ -261,6 +263,26 @@ window_gather = _pool(
 window_scatter = _pool(
     "window_scatter", "The second input added up at the places where the first has its maxima."
 )
+
+
+def scan(
+    inputs: Sequence[AnyOperand],
+    body: Graph,
+    carried: int,
+    scanned: int,
+    length: int,
+    reverse: bool,
+) -> tuple[AnyOperand, ...]:
+    """The loop over ``body`` (see ``graph/scan.py``): last carried values, then stacked outputs."""
+    attributes = {
+        "body": shared_body(body),
+        "carried": carried,
+        "scanned": scanned,
+        "length": length,
+        "reverse": reverse,
+    }
+    result = inputs[0].bind(_P["scan"], tuple(inputs), attributes)
+    return result if isinstance(result, tuple) else (result,)
 
 
 def zeros_like(like: AnyOperand, shape: Sequence[int] | None = None) -> AnyOperand:

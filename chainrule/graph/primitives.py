@@ -19,9 +19,10 @@ from chainrule.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from chainrule.graph import windows
 from chainrule.graph.graph import ValueType
 from chainrule.graph.operand import Attributes
+from chainrule.graph.scan import scan_types
 
-Rule = Callable[..., ValueType]
-Kind = Literal["elementwise", "reduction", "layout", "matmul", "index", "window", "source"]
+Rule = Callable[..., ValueType | tuple[ValueType, ...]]
+Kind = Literal["elementwise", "reduction", "layout", "matmul", "index", "window", "source", "loop"]
 Shape = tuple[int, ...]
 
 
@@ -32,7 +33,8 @@ class Primitive:
     Attributes:
         name: its name in the text form.
         arity: how many inputs it takes; None for any number (at least one).
-        rule: ``rule(*input types, **attributes) -> output type``; raises ShapeError or DTypeError.
+        rule: ``rule(*input types, **attributes) -> output type``, a tuple of types where there are
+            several outputs; raises ShapeError or DTypeError.
         attributes: the names of its static attributes, all required.
         kind: what family of kernels it belongs to.
         differentiable: False when its derivative is zero or undefined everywhere.
@@ -63,7 +65,8 @@ class Primitive:
                 got=sorted(attributes),
                 expected=sorted(self.attributes),
             )
-        return (self.rule(*inputs, **attributes),)
+        result = self.rule(*inputs, **attributes)
+        return (result,) if isinstance(result, ValueType) else result
 
 
 PRIMITIVES: dict[str, Primitive] = {}
@@ -395,7 +398,7 @@ def _scatter_add(name: str) -> Rule:
     def rule(x: ValueType, indices: ValueType, updates: ValueType, *, axis: int) -> ValueType:
         _require_kind(name, "iuf", _WORDS["iuf"], x)
         _require_same(name, x, updates)
-        expected = _take(name)(x, indices, axis=axis).shape
+        expected = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
         if updates.shape != expected:
             raise ShapeError(name, "wrong shape of updates", got=updates.shape, expected=expected)
         return x
@@ -492,3 +495,12 @@ _define("window_sum", 1, "window", _window(windows.window_sum), ("window", *_MOV
 _define("window_max", 1, "window", _window(windows.window_max), ("window", *_MOVES))
 _define("window_gather", 2, "window", _window(windows.window_gather), ("window", *_MOVES))
 _define("window_scatter", 2, "window", _window(windows.window_scatter), ("window", *_MOVES))
+
+# Loops.
+_define(
+    "scan",
+    None,
+    "loop",
+    lambda name: scan_types,
+    ("body", "carried", "scanned", "length", "reverse"),
+)

@@ -23,6 +23,9 @@ def to_text(graph: Graph) -> str:
         types = ", ".join(str(v.type) for v in node.outputs)
         line = f"  {left} = {node.primitive.name}({', '.join(arguments)}) : {types}"
         lines.append(f"{line:<76}  # {node.scope}" if node.scope else line)
+        for attribute in node.attributes.values():
+            if isinstance(attribute, Graph):
+                lines += ["    " + part for part in to_text(attribute).splitlines()]
     lines.append(f"  return {', '.join(names[v] for v in graph.outputs)}")
     return "\n".join([*lines, "}"])
 
@@ -45,6 +48,8 @@ def attribute_text(value: Any) -> str:
         return f"{value.dtype.name}{list(value.shape)}#{digest}"
     if isinstance(value, np.dtype):
         return str(value.name)
+    if isinstance(value, Graph):
+        return value.name
     if isinstance(value, tuple):
         return "[" + ", ".join(map(attribute_text, value)) + "]"
     return repr(value)

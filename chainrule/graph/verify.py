@@ -31,6 +31,9 @@ def verify(graph: Graph) -> None:
             raise _error(graph, position, f"{name} has outputs of the wrong type")
         for value in node.outputs:
             _define(graph, value, defined, f"the output of {name}")
+        for attribute in node.attributes.values():
+            if isinstance(attribute, Graph):
+                verify(attribute)
     for value in graph.outputs:
         if value not in defined:
             raise GraphError(graph.name, "an output is not defined", got=repr(value))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from chainrule.config import config
 from chainrule.graph.graph import Graph
 from chainrule.graph.verify import verify
+from chainrule.passes.loops import improve_loops
 from chainrule.passes.pooling import pool_before_relu
 from chainrule.passes.simplify import (
     eliminate_common_subexpressions,
@@ -20,6 +21,7 @@ PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("pool before relu", pool_before_relu),
     ("eliminate common sub-expressions", eliminate_common_subexpressions),
     ("eliminate dead code again", eliminate_dead_code),
+    ("improve loops", lambda graph: improve_loops(graph, optimize)),
 )
 
 

@@ -89,8 +89,56 @@ def _identity(node: Any, producers: Producers, inputs: Sequence[Value]) -> Value
     return inputs[0] if inputs[0].type == node.outputs[0].type else None
 
 
+def _side_by_side(node: Any, producers: Producers, inputs: Sequence[Value]) -> Value | None:
+    """Parts padded with zeros to places of their own, which fill an axis, added up: the parts side
+    by side. It is the gradient of a value that was cut into parts. (A zero may lose its sign in the
+    sum, and keeps it here.)
+    """
+    shape = node.outputs[0].shape
+    if any(x.shape != shape for x in inputs):
+        return None
+    parts: list[tuple[int, int, int, Value]] = []
+    waiting = list(inputs)
+    while waiting:
+        value = waiting.pop()
+        before = producers.of(value)
+        if before is None:
+            return None
+        if before.primitive.name == "add" and all(x.shape == shape for x in before.inputs):
+            waiting += before.inputs
+            continue
+        place = _only_place(before)
+        if place is None:
+            return None
+        parts.append((*place, before.inputs[0]))
+    parts.sort(key=lambda part: part[:3])
+    axis, end = parts[0][0], 0
+    for other, start, stop, _ in parts:
+        if other != axis or start != end:
+            return None
+        end = stop
+    if end != shape[axis]:
+        return None
+    result = ops.concatenate([value for *_, value in parts], axis)
+    assert isinstance(result, Value)
+    return result
+
+
+def _only_place(node: Node[Value]) -> tuple[int, int, int] | None:
+    """Axis, first and last place of a value padded with zeros on one axis, without gaps."""
+    if node.primitive.name != "pad":
+        return None
+    a = node.attributes
+    axes = [i for i, ends in enumerate(zip(a["low"], a["high"], strict=True)) if any(ends)]
+    if len(axes) != 1 or any(a["interior"]) or a["value"] != 0:
+        return None
+    start = a["low"][axes[0]]
+    return axes[0], start, start + node.inputs[0].shape[axes[0]]
+
+
 # x + 0 is left alone: -0.0 + 0 is +0.0.
 ALGEBRA: dict[str, Row] = {
+    "add": _side_by_side,
     "multiply": _neutral(1, right_only=False),
     "divide": _neutral(1, right_only=True),
     "subtract": _neutral(0, right_only=True),

@@ -5,6 +5,7 @@ from chainrule.tensor import functions  # isort: skip
 from chainrule.tensor import random
 from chainrule.tensor.custom import custom_gradient
 from chainrule.tensor.jit import jit
+from chainrule.tensor.scan import scan
 from chainrule.tensor.state import scope
 from chainrule.tensor.tape import GradientTape
 from chainrule.tensor.tensor import Tensor, Variable, tensor
@@ -22,6 +23,7 @@ __all__ = [
     "jit",
     "jvp",
     "random",
+    "scan",
     "scope",
     "tensor",
     "value_and_grad",

@@ -29,7 +29,7 @@ def attach_gradient(value: Tensor, inputs: tuple[Tensor, ...], pullback: Pullbac
     tensors = tuple(x._read() for x in inputs)
     result = Tensor(value._payload)
     for tape in STATE.tapes:
-        tape.record(_CUSTOM, tensors, {}, result, pullback)
+        tape.record(_CUSTOM, tensors, {}, (result,), pullback)
     return result
 
 

@@ -96,21 +96,25 @@ class GradientTape:
             self._known.add(id(current))
             self._reads.setdefault(id(variable), []).append(current)
 
+    def follows(self, tensor: Tensor) -> bool:
+        """Whether gradients may flow to this tensor."""
+        return id(tensor) in self._known
+
     def record(
         self,
         primitive: Primitive,
         inputs: tuple[Tensor, ...],
         attributes: Attributes,
-        output: Tensor,
+        outputs: tuple[Tensor, ...],
         pullback: Callable[..., Sequence[Any]] | None = None,
     ) -> None:
         """Note an operation if a gradient may have to flow back to one of its inputs."""
         known = self._known
         for x in inputs:
             if id(x) in known:
-                known.add(id(output))
+                known.update(map(id, outputs))
                 self._nodes.append(
-                    Node(primitive, inputs, attributes, (output,), STATE.scope, pullback)
+                    Node(primitive, inputs, attributes, outputs, STATE.scope, pullback)
                 )
                 return
 

@@ -283,14 +283,22 @@ def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) 
             raise
         except Exception as error:
             raise _explained(error, primitive, tensors, attributes) from error
-        output = Tensor(result if type(result) is np.ndarray else np.asarray(result))
-    if state.tapes and primitive.differentiable and output.dtype.kind == "f":
-        for tape in state.tapes:
-            tape.record(primitive, tensors, attributes, output)
+        if type(result) is tuple:
+            output = tuple(map(Tensor, result))
+        else:
+            output = Tensor(result if type(result) is np.ndarray else np.asarray(result))
+    if state.tapes and primitive.differentiable:
+        if type(output) is not tuple:
+            outputs, floating = (output,), output.dtype.kind == "f"
+        else:
+            outputs, floating = output, any(x.dtype.kind == "f" for x in output)
+        if floating:
+            for tape in state.tapes:
+                tape.record(primitive, tensors, attributes, outputs)
     return output
 
 
-def _traced(primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes) -> Tensor:
+def _traced(primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes) -> Any:
     trace = STATE.trace
     if trace is None:
         raise StateError(

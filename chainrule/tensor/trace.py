@@ -22,10 +22,11 @@ class Trace:
 
     def append(
         self, primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes, scope: str
-    ) -> Tensor:
+    ) -> Any:
         """Write a node; concrete inputs become constants."""
         self.builder.scope = scope
-        return Tensor(self.builder.append(primitive, [self.lift(x) for x in tensors], attributes))
+        result = self.builder.append(primitive, [self.lift(x) for x in tensors], attributes)
+        return tuple(map(Tensor, result)) if isinstance(result, tuple) else Tensor(result)
 
     def lift(self, tensor: Tensor) -> Value:
         """The graph value of a tensor."""

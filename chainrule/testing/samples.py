@@ -21,6 +21,7 @@ from chainrule.graph.windows import output_lengths
 from chainrule.tensor import functions as f
 from chainrule.tensor import tensor
 from chainrule.tensor.creation import iota
+from chainrule.tensor.scan import scan
 
 
 class Sample(NamedTuple):
@@ -192,9 +193,31 @@ def _windowed() -> dict[str, list[Sample]]:
     return table
 
 
+def _loops() -> dict[str, list[Sample]]:
+    def cell(h: Any, x: Any, w: Any) -> Any:
+        return f.tanh(h @ w + x)
+
+    def outputs(h: Any, x: Any, w: Any) -> Any:
+        return scan(lambda s, e: (s := cell(s, e, w), s * e), h, x)[1]
+
+    def last(h: Any, x: Any, w: Any) -> Any:
+        return scan(lambda s, e: (cell(s, e, w), None), h, x, reverse=True)[0]
+
+    def nested(x: Any, w: Any) -> Any:
+        return scan(lambda s, e: (s + outputs(s, e, w).sum(0), s), x[0, 0], x)[1]
+
+    h, w = _array(2, 3), _array(3, 3)
+    return {
+        "scan": _of(outputs, h, _array(4, 2, 3), w)
+        + _of(last, h, _array(1, 2, 3), w)
+        + _of(nested, _array(3, 2, 2, 3), w)
+        + _of(lambda x: scan(lambda s, _: (s * x, s), x, length=3)[1], _array(2))
+    }
+
+
 def primitive_samples() -> dict[str, list[Sample]]:
     """Samples by primitive name; at least one a primitive."""
-    return {**_elementwise(), **_structural(), **_windowed()}
+    return {**_elementwise(), **_structural(), **_windowed(), **_loops()}
 
 
 def function_samples() -> dict[str, list[Sample]]:

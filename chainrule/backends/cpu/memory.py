@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.backends.cpu.plan import Plan
+if TYPE_CHECKING:
+    from chainrule.backends.cpu.plan import Plan
 
 ALIGNMENT = 64
 PAGE = 4096

@@ -7,8 +7,8 @@ it reduces. Values used inside their group only never reach memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from chainrule.backends.cpu.elementwise import ELEMENTWISE
 from chainrule.backends.cpu.epilogues import fuse_epilogues
 from chainrule.backends.cpu.groups import Group, Reduction
 from chainrule.backends.cpu.ir import Function
+from chainrule.backends.cpu.loops import add_loop
 from chainrule.backends.cpu.matmul import Matmul
 from chainrule.backends.cpu.movement import MOVEMENTS, Movement
 from chainrule.backends.cpu.rowgroups import fuse_row_groups, fuse_sums
@@ -77,9 +78,17 @@ class Buffer:
 
 
 class Plan:
-    """The kernels of a graph in order, its buffers, and where inputs and outputs stand."""
+    """The kernels of a graph in order, its buffers, and where inputs and outputs stand.
 
-    def __init__(self, graph: Graph, target: Target) -> None:
+    Args:
+        graph: what to compute.
+        target: the processor.
+        strides: how the inputs stand in memory; in C order by default.
+    """
+
+    def __init__(
+        self, graph: Graph, target: Target, strides: Sequence[views.Shape] | None = None
+    ) -> None:
         self.graph = graph
         self.target = target
         self.buffers: list[Buffer] = []
@@ -95,7 +104,8 @@ class Plan:
         # What stood at the maxima of windows before it was scattered; nothing fell into padding.
         self._scattered: dict[Value, Value] = {}
         self.error = self._new("error", INT64, (1,))
-        self.inputs = [self._input(value) for value in graph.inputs]
+        steps = strides or [views.contiguous_strides(value.shape) for value in graph.inputs]
+        self.inputs = [self._input(v, step) for v, step in zip(graph.inputs, steps, strict=True)]
         for node in graph:
             self._add(node)
         self.outputs = [self._output(value) for value in graph.outputs]
@@ -188,8 +198,8 @@ class Plan:
         """Memory for values in between."""
         return self._new("temporary", dtype, shape)
 
-    def _input(self, value: Value) -> View:
-        view = self._new("input", value.dtype, value.shape)
+    def _input(self, value: Value, strides: views.Shape) -> View:
+        view = replace(self._new("input", value.dtype, value.shape), strides=strides)
         self._views[value] = view
         return view
 
@@ -229,6 +239,8 @@ class Plan:
             self._window(node, add_convolution)
         elif name in WINDOWS:
             self._window(node, add_windows)
+        elif name == "scan":
+            add_loop(self, node)
         else:
             raise GraphError(
                 node.scope or name,
@@ -375,6 +387,25 @@ class Plan:
     def add(self, kernel: Kernel) -> None:
         """Append a kernel."""
         self._append(kernel)
+
+    def readable(self, value: Value) -> View:
+        """Where a value stands in memory, stored there if it is not yet."""
+        return self._view(value)
+
+    def make(self, value: Value) -> View:
+        """New memory for a value that a kernel to come writes."""
+        self._views[value] = target = self._new("temporary", value.dtype, value.shape)
+        return target
+
+    def constant(self, array: NDArray[Any]) -> View:
+        """Numbers known beforehand."""
+        return self._new("constant", array.dtype, array.shape, array)
+
+    def in_order(self, view: View) -> View:
+        """A copy of a view in C order."""
+        target = self._new("temporary", view.dtype, view.shape)
+        self._copy(view, target)
+        return target
 
     def without_gaps(self, view: View) -> View:
         """The view, or a copy of it in which elements of the last axis stand side by side."""

@@ -39,7 +39,15 @@ class ReferenceExecutable:
                 continue
             inputs = [slots[value] for value in node.inputs]
             dropped = tuple(slots[value] for value in dying)
-            self._steps.append((_kernel(node), _getter(inputs), target, dropped))
+            if len(node.outputs) == 1 and node.primitive.kind != "loop":
+                self._steps.append((_kernel(node), _getter(inputs), target, dropped))
+                continue
+            # All outputs together in the last one's slot, from there each into its own.
+            last = slots[node.outputs[-1]]
+            self._steps.append((_kernel(node), _getter(inputs), last, ()))
+            for place, value in enumerate(node.outputs):
+                end = dropped if value is node.outputs[-1] else ()
+                self._steps.append((itemgetter(place), _getter([last]), slots[value], end))
         # What stands behind the inputs when a run begins.
         self._rest: list[Any] = [None] * (len(slots) - len(graph.inputs))
         for slot, constant in constants:
@@ -101,3 +109,24 @@ def _getter(slots: list[int]) -> Callable[[list[Any]], Sequence[Any]]:
 def compile(graph: Graph) -> ReferenceExecutable:
     """Make a graph ready to run."""
     return ReferenceExecutable(graph)
+
+
+def _scan(
+    *inputs: NDArray[Any], body: Graph, carried: int, scanned: int, length: int, reverse: bool
+) -> tuple[NDArray[Any], ...]:
+    """The loop: the body once a step; entries are taken, and outputs put, in the order of steps."""
+    executable = _bodies(body)
+    state = list(inputs[:carried])
+    entries, constants = inputs[carried : carried + scanned], inputs[carried + scanned :]
+    stacks = [np.empty((length, *v.shape), v.dtype) for v in body.outputs[carried:]]
+    for step in reversed(range(length)) if reverse else range(length):
+        results = executable.run([*state, *(x[step] for x in entries), *constants])
+        state = results[:carried]
+        for stack, result in zip(stacks, results[carried:], strict=True):
+            stack[step] = result
+    return (*state, *stacks)
+
+
+# Loops are run again and again in eager training; what they need is kept with their body.
+_bodies = functools.lru_cache(maxsize=64)(ReferenceExecutable)
+KERNELS["scan"] = _scan
