@@ -61,6 +61,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 OWNERS: dict[str, tuple[str, ...]] = {
     "PIL": ("data/image_decoding.py",),
     "click": ("cli",),
+    "jieba": ("data/tokenizers.py",),
     "llvmlite": ("backends/cpu/llvm.py",),
     "matplotlib": ("figures.py",),
     "narwhals": ("data",),
@@ -70,6 +71,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("cli", "training/progress.py"),
     "safetensors": ("formats",),
     "sklearn": ("estimators/base.py",),
+    "tokenizers": ("data/byte_pairs.py",),
     "soundfile": ("data/audio_decoding.py",),
     "soxr": ("data/audio_decoding.py",),
 }

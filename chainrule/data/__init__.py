@@ -5,6 +5,7 @@ target column            ->  ClassEncoder, MultiLabelEncoder or RegressionScaler
 numbers
 folder of pictures       ->  ImageData: pictures (N, height, width, channels) and their classes
 folder of sounds         ->  AudioData: samples of one rate, and classes or transcripts
+texts                    ->  TextData, by TextEncoder numbers of tokens (N, length)
 idx file                 ->  array
 """
 
@@ -27,6 +28,8 @@ from chainrule.data.targets import (
     TaskDecision,
     infer_task,
 )
+from chainrule.data.text_encoding import TextEncoder
+from chainrule.data.text_reading import TextData, read_lines, read_texts, text
 
 __all__ = [
     "AudioData",
@@ -44,14 +47,19 @@ __all__ = [
     "Table",
     "TablePreprocessor",
     "TaskDecision",
+    "TextData",
+    "TextEncoder",
     "UsedColumn",
     "as_table",
     "audio",
     "idx",
     "images",
     "infer_task",
+    "read_lines",
     "read_pictures",
     "read_sounds",
     "read_table",
+    "read_texts",
     "split_indices",
+    "text",
 ]
