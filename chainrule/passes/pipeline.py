@@ -14,12 +14,15 @@ from chainrule.passes.simplify import (
     eliminate_dead_code,
     simplify,
 )
+from chainrule.passes.sums import take_factors_out_of_sums
 
 PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("eliminate dead code", eliminate_dead_code),
     ("simplify", simplify),
     ("pool before relu", pool_before_relu),
     ("eliminate common sub-expressions", eliminate_common_subexpressions),
+    ("take factors out of sums", take_factors_out_of_sums),
+    ("eliminate common sub-expressions again", eliminate_common_subexpressions),
     ("eliminate dead code again", eliminate_dead_code),
     ("improve loops", lambda graph: improve_loops(graph, optimize)),
 )

@@ -135,6 +135,27 @@ def test_passes_do_less():
     assert [n.primitive.name for n in graph] == ["tanh", "add"]
 
 
+@pytest.mark.parametrize("axes", [(0, 1), (2,), (0, 1, 2)])
+def test_factors_are_taken_out_of_sums(axes):
+    builder = GraphBuilder("sums")
+    x, y = builder.input((3, 4, 5), FLOAT), builder.input((3, 4, 5), FLOAT)
+    per_column = builder.input((5,), FLOAT)
+    per_row = builder.input((3, 4, 1), FLOAT)
+    wide = ops.broadcast_to(per_column, (3, 4, 5))
+    once = x * y
+    sources = [-(once * per_column), wide * once / per_row, 3 * (once + once), per_row * -once]
+    graph = builder.finish([ops.reduce_sum(source, axes) for source in sources])
+    generator = np.random.default_rng(0)
+    inputs = [generator.standard_normal(value.shape) for value in graph.inputs]
+    changed = optimize(graph)
+    expected = BACKENDS["reference"](graph).run(inputs)
+    for a, b in zip(BACKENDS["reference"](changed).run(inputs), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+    sums = [node.inputs[0] for node in changed if node.primitive.name == "reduce_sum"]
+    (product,) = [n.outputs[0] for n in changed if n.inputs == tuple(changed.inputs[:2])]
+    assert product in sums
+
+
 def test_every_shape_rule_agrees_with_the_kernel():
     from chainrule.testing import primitive_samples
 

@@ -62,6 +62,7 @@ class Product:
             self.body = Body(f, group, self.results)
             rows = (self.blocks.rows + 1) * self.blocks.length
             self.product = f.stack(rows * self.width * self.size)
+        self.totals: list[Register] = []
 
     def emit(self) -> None:
         """Loops over batches and over parts of the outermost summed axis."""
@@ -80,6 +81,12 @@ class Product:
         self.row_part = f.binary("udiv", piece, down)
         batch = kernel.batch
         outermost = share(f, piece, self.division.batch, batch[0]) if batch else None
+        if kernel.epilogue is not None:
+            # Each range of rows adds up sums over the rows in a place of its own.
+            for reduction in kernel.epilogue.reductions:
+                size = kernel.columns * reduction.target.dtype.itemsize
+                part = f.binary("mul", self.row_part, constant(size, "i64"))
+                self.totals.append(f.at(base(f, reduction.target), part))
         if self.division.batch > 1:
             self.column_part = self.row_part = constant(0, "i64")
         with nested_loops(f, batch, outermost) as indices:
@@ -144,6 +151,11 @@ class Product:
             steps = [row * math.prod(inner[axis + 1 :]) for axis in range(len(inner))]
         self.right_steps = steps
         blocks = self.blocks
+        totals = self._totals(first)
+        for i, place in enumerate(totals):
+            for j, count in enumerate(counts):
+                neutral = self.body.neutral(i, lanes[j])
+                f.store_part(neutral, f.at(place, j * self._vector_of(i)), count)
         with f.loop(*share(f, self.row_part, self.division.rows, self.tiles)) as loop:
             block, outer = self._place(loop.index)
             long = f.compare("icmp slt", block, constant(blocks.longer, "i64"))
@@ -159,10 +171,23 @@ class Product:
                 lines, length = (rows, blocks.length) if blocks.axis == -2 else (1, rows)
                 tile = Tile(lines, length, lanes, counts)
                 if chosen is None:
-                    self._tile(here[0], right, here[1:], tile)
+                    self._tile(here[0], right, [*here[1:], *totals], tile)
                 else:
                     with f.when(chosen):
-                        self._tile(here[0], right, here[1:], tile)
+                        self._tile(here[0], right, [*here[1:], *totals], tile)
+
+    def _totals(self, first: Register) -> list[Register]:
+        """Where the sums over rows of a panel's columns stand, from column ``first`` on."""
+        f, found = self.f, []
+        for i, place in enumerate(self.totals):
+            step = constant(self._vector_of(i) // self.lanes, "i64")
+            found.append(f.at(place, f.binary("mul", first, step)))
+        return found
+
+    def _vector_of(self, reduction: int) -> int:
+        """The bytes of a vector's sums."""
+        assert self.kernel.epilogue is not None
+        return self.lanes * self.kernel.epilogue.reductions[reduction].target.dtype.itemsize
 
     def _forms(self, long: Register) -> list[tuple[int, Register | None]]:
         """The heights of blocks, and when a block has which."""
@@ -346,7 +371,7 @@ class Product:
         f, depth = self.f, self.kernel.depth
         near = [
             (view, pointer)
-            for view, pointer in zip(self.results, pointers, strict=True)
+            for view, pointer in zip(self.results, pointers[: len(self.results)], strict=True)
             if view.buffer != self.kernel.target.buffer
             and view.strides[-2]
             and view.strides[-1] == 1
@@ -369,18 +394,42 @@ class Product:
         steps = [view.strides[-1] for view in self.results]
         target = self.kernel.target.buffer
         product = [view.buffer for view in group.leaves.values()].index(target)
-        with nested_loops(f, (tile.lines, tile.length)) as (i, j):
-            line = list(pointers)
-            for number, view in enumerate(self.results):
-                if tile.lines > 1:
-                    line[number] = self._moved(line[number], view, -3, i)
-                line[number] = self._moved(line[number], view, -2, j)
-            number_of_row = f.binary("add", f.binary("mul", i, constant(tile.length, "i64")), j)
-            offset = f.binary("mul", number_of_row, constant(row, "i64"))
-            line[product] = f.at(self.product, offset)
-            for j_vector, (lanes, count) in enumerate(zip(tile.lanes, tile.counts, strict=True)):
-                at = [
-                    f.at(pointer, j_vector * self.lanes * step * view.dtype.itemsize)
-                    for pointer, step, view in zip(line, steps, self.results, strict=True)
-                ]
-                self.body.emit(at, steps, lanes, count)
+        starts = [self.body.neutral(i, n) for n in tile.lanes for i in range(len(self.totals))]
+        with f.loop(0, tile.lines, 1, starts) as lines:
+            with f.loop(0, tile.length, 1, lines.values) as row_of:
+                i, j = lines.index, row_of.index
+                line = list(pointers[: len(self.results)])
+                for number, view in enumerate(self.results):
+                    if tile.lines > 1:
+                        line[number] = self._moved(line[number], view, -3, i)
+                    line[number] = self._moved(line[number], view, -2, j)
+                number_of_row = f.binary("add", f.binary("mul", i, constant(tile.length, "i64")), j)
+                offset = f.binary("mul", number_of_row, constant(row, "i64"))
+                line[product] = f.at(self.product, offset)
+                row_of.next = self._finish_row(line, steps, tile, row_of.values)
+            lines.next = row_of.results
+        self._add_totals(pointers[len(self.results) :], tile, lines.results)
+
+    def _finish_row(
+        self, line: Sequence[Register], steps: Sequence[int], tile: Tile, sums: Sequence[Register]
+    ) -> list[Register]:
+        """The epilogue over a row of a tile; gives the new sums of its columns."""
+        f, each, new = self.f, len(self.totals), []
+        for j, (lanes, count) in enumerate(zip(tile.lanes, tile.counts, strict=True)):
+            at = [
+                f.at(pointer, j * self.lanes * step * view.dtype.itemsize)
+                for pointer, step, view in zip(line, steps, self.results, strict=True)
+            ]
+            made = self.body.emit(at, steps, lanes, count, sums[j * each : (j + 1) * each])
+            new += [made[i] for i in range(each)]
+        return new
+
+    def _add_totals(self, places: Sequence[Register], tile: Tile, sums: Sequence[Register]) -> None:
+        """Add the sums of a tile's columns to those of the tiles before."""
+        f, each = self.f, len(self.totals)
+        for j, (lanes, count) in enumerate(zip(tile.lanes, tile.counts, strict=True)):
+            for i, place in enumerate(places):
+                at = f.at(place, j * self._vector_of(i))
+                total = sums[j * each + i]
+                before = f.load_part(at, total.scalar, lanes, count)
+                f.store_part(self.body.combine(i, before, total), at, count)

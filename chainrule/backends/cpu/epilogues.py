@@ -8,6 +8,7 @@ from chainrule.backends.cpu import views
 from chainrule.backends.cpu.bodies import divides_integers
 from chainrule.backends.cpu.contraction import Contraction
 from chainrule.backends.cpu.groups import Group
+from chainrule.backends.cpu.partial_sums import into_parts
 from chainrule.graph.graph import Value
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ def fuse_epilogues(plan: Plan) -> None:
     """Give each product the group that reads it, where they go through the same shape.
 
     The product then runs where the group stood: all that the group reads is there, and nobody in
-    between has read the product. Sums of the group over rows become a group of their own.
+    between has read the product. Sums of the group over rows are added up tile by tile, each range
+    of rows in a place of its own.
     """
     for product in [kernel for kernel in plan.kernels if isinstance(kernel, Contraction)]:
         readers = plan.readers(product.target.buffer)
@@ -26,17 +28,32 @@ def fuse_epilogues(plan: Plan) -> None:
         value = _product_value(group, product) if isinstance(group, Group) else None
         if not isinstance(group, Group) or value is None:
             continue
+        within = not product.batch and group.shape[-1] == product.columns
         reduced = any(reduction.source is value for reduction in group.reductions)
         kept = len(readers) > 1 or plan.buffers[product.target.buffer].kind != "temporary"
-        if kept or reduced:
+        if kept or (reduced and not within):
             if value in group.stores:
                 continue  # a copy: it has no second place for what it reads
             group.stores[value] = group.leaves[value]
-        following = [plan.split_reductions(group)] if group.reductions else []
+        following = []
+        if group.reductions:
+            following = (
+                _sums_in_parts(plan, product, group) if within else [plan.split_reductions(group)]
+            )
         product.epilogue = group
         plan.kernels.remove(product)
         position = plan.kernels.index(group)
         plan.kernels[position : position + 1] = [product, *following]
+
+
+def _sums_in_parts(plan: Plan, product: Contraction, group: Group) -> list[Group]:
+    """Give each range of rows a place for its sums; gives the groups that add those up."""
+    parts = product.division(plan.target).rows
+    if parts == 1:
+        return []
+    pairs = [into_parts(plan, reduction, parts) for reduction in group.reductions]
+    group.reductions = [reduction for reduction, _ in pairs]
+    return [following for _, following in pairs]
 
 
 def _product_value(group: Group, product: Contraction) -> Value | None:
