@@ -19,6 +19,7 @@ class Trace:
         self.variables: list[Variable] = []
         self.assigned: list[Variable] = []
         self._current: dict[int, Tensor] = {}
+        self._constants: dict[int, tuple[Any, Value]] = {}
 
     def append(
         self, primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes, scope: str
@@ -31,7 +32,12 @@ class Trace:
     def lift(self, tensor: Tensor) -> Value:
         """The graph value of a tensor."""
         payload = tensor._payload
-        return payload if isinstance(payload, Value) else self.builder.constant(payload)
+        if isinstance(payload, Value):
+            return payload
+        # The same array is one constant: equal loops over it are found to be equal.
+        if id(payload) not in self._constants:
+            self._constants[id(payload)] = payload, self.builder.constant(payload)
+        return self._constants[id(payload)][1]
 
     def read(self, variable: Variable) -> Tensor:
         """The variable's value at this point of the trace; the first read makes it an input."""

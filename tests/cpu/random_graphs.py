@@ -543,7 +543,9 @@ def widened(graph: Graph) -> Graph:
             attributes["dtype"] = wide(attributes["dtype"])
         if node.primitive.name == "constant":
             attributes["value"] = attributes["value"].astype(wide(node.outputs[0].dtype))
-        values[node.outputs[0]] = builder.append(
-            node.primitive, [values[x] for x in node.inputs], attributes
-        )
+        if "body" in attributes:
+            attributes["body"] = widened(attributes["body"])
+        result = builder.append(node.primitive, [values[x] for x in node.inputs], attributes)
+        outputs = result if isinstance(result, tuple) else (result,)
+        values.update(zip(node.outputs, outputs, strict=True))
     return builder.finish([values[value] for value in graph.outputs])

@@ -63,7 +63,8 @@ def test_no_primitive_is_without_lowering():
     from chainrule.graph import PRIMITIVES
 
     layouts = {name.removeprefix("_layout_") for name in dir(Plan) if name.startswith("_layout_")}
-    lowered = {*ELEMENTWISE, *COMBINED_BY, *MOVEMENTS, *layouts, *WINDOWS, "matmul", "constant", "scan"}
+    lowered = {*ELEMENTWISE, *COMBINED_BY, *MOVEMENTS, *layouts, *WINDOWS}
+    lowered |= {"matmul", "constant", "scan"}
     lowered |= {name for name in PRIMITIVES if name.startswith("convolution")}
     missing = set(PRIMITIVES) - lowered
     print(f"\nrows missing in the cpu back end: {', '.join(sorted(missing)) or 'none'}", end="")

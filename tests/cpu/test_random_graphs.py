@@ -9,6 +9,7 @@ import pytest
 from convolution_graphs import add_convolutions
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
+from loop_graphs import add_loops
 from random_graphs import add_network, add_operations, cases, widened
 from small_programs import AlwaysShared
 
@@ -16,6 +17,7 @@ import chainrule as cr
 from chainrule.backends import BACKENDS, Repetition, cpu
 from chainrule.backends.cpu import contraction, executable, groups, program, windows
 from chainrule.backends.cpu.llvm import runnable_variants
+from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.target import TARGETS
 from chainrule.backends.executable import repeat_one_by_one
 from chainrule.graph import PRIMITIVES
@@ -25,9 +27,9 @@ AT_ONCE = 8
 COUNT = int(os.environ.get("CHAINRULE_FUZZ_COUNT", "1000"))
 # The largest error of an output, as a share of its largest number (at least 0.01).
 TOLERANCES = {"float32": 2e-4, "float64": 1e-11}
-# Two of eight are networks of convolutions.
-KINDS = (add_operations, add_operations, add_operations, add_operations, add_network, add_network,
-         add_convolutions, add_convolutions)  # fmt: skip
+# Two of eight are networks of convolutions, two are loops.
+KINDS = (add_operations, add_operations, add_operations, add_network,
+         add_convolutions, add_convolutions, add_loops, add_loops)  # fmt: skip
 SEEN: Counter[str] = Counter()
 KERNELS: Counter[str] = Counter()
 ONLY_FLOAT64 = {"window_max", "window_gather", "window_scatter"}
@@ -69,7 +71,8 @@ def check(case, seed, dtype, variant, small_pieces):
     graph = case.graph
     expected = BACKENDS["reference"](widened(graph)).run(wide)
     compiled = built(graph, variant, small_pieces)
-    KERNELS.update(type(kernel).__name__ for kernel in compiled._plan.kernels)
+    plan = Plan(graph, TARGETS[variant])
+    KERNELS.update(type(kernel).__name__ for kernel in plan.kernels)
     with cr.settings(threads=1):
         alone = compiled.run(inputs)
         assert [(x.shape, x.dtype) for x in alone] == [x.type for x in graph.outputs]
@@ -125,6 +128,7 @@ def test_random_graphs_agree_with_the_reference(dtype):
 
     run()
     wanted = {"Group", "Matmul", "Movement", "RowGroup", "RowTiles", "Contraction", "Windows"}
+    wanted |= {"Loop"}
     assert not wanted - set(KERNELS), "kernels in no graph"
     if COUNT >= 2000:
         # In float32 a maximum may stand elsewhere than in the reference.
