@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from chainrule.backends.cpu.contraction import Contraction
 from chainrule.backends.cpu.depthwise import DepthwiseGradient
 from chainrule.backends.cpu.groups import Group
+from chainrule.backends.cpu.loops import Loop
 from chainrule.backends.cpu.matmul import Matmul
 from chainrule.backends.cpu.movement import Movement
 from chainrule.backends.cpu.plan import Kernel, Plan
@@ -102,6 +103,9 @@ def _nodes(kernel: Kernel) -> Iterator[Node[Value]]:
             yield reduction.node
     elif isinstance(kernel, Contraction) and kernel.epilogue is not None:
         yield from _nodes(kernel.epilogue)
+    elif isinstance(kernel, Loop):
+        for inner in kernel.body.kernels:
+            yield from _nodes(inner)
     elif isinstance(kernel, RowGroup):
         yield from kernel.nodes
     elif isinstance(kernel, RowTiles):
@@ -126,6 +130,9 @@ def _products(kernel: Kernel) -> Iterator[tuple[int, int, int]]:
 
 def _operations(kernel: Kernel) -> int:
     """Additions, multiplications and functions of one number, each counted as one."""
+    if isinstance(kernel, Loop):
+        of_step = sum(_operations(inner) for inner in kernel.body.kernels)
+        return kernel.length * of_step * kernel.blocks
     total = sum(2 * n * m * k for n, m, k in _products(kernel))
     if isinstance(kernel, Windows | DepthwiseGradient):
         total += kernel.operations
@@ -144,6 +151,9 @@ def _describe(kernel: Kernel) -> str:
         name = "matmul" if isinstance(kernel, Matmul) else "convolution"
         text = f"{name} {list(kernel.left.shape)} @ {list(kernel.right.shape)}"
         return f"{text}, then {listed}" if listed else text
+    if isinstance(kernel, Loop):
+        products = [_describe(k) for k in kernel.body.kernels if isinstance(k, Contraction)]
+        return f"loop of {kernel.length} steps: {'; '.join(products) or listed or 'copy'}"
     if isinstance(kernel, RowGroup):
         return f"rows {list(kernel.rows)} of {list(kernel.columns)}: {listed}"
     if isinstance(kernel, RowTiles):
@@ -214,6 +224,8 @@ def _producers(plan: Plan) -> list[Kernel | None]:
 
 
 def _reason(plan: Plan, kernel: Kernel, producer: Kernel | None) -> str:
+    if isinstance(kernel, Loop):
+        return _reason_of_loop(plan, kernel)
     if isinstance(kernel, Contraction):
         return "a product reads whole rows and columns"
     if isinstance(kernel, Windows | DepthwiseGradient):
@@ -237,6 +249,17 @@ def _reason(plan: Plan, kernel: Kernel, producer: Kernel | None) -> str:
     if isinstance(producer, Group) and isinstance(kernel, Group) and producer.shape != kernel.shape:
         return f"the shape differs from {list(producer.shape)}"
     return "reads elements in another order than they were made"
+
+
+def _reason_of_loop(plan: Plan, loop: Loop) -> str:
+    """How its rows are shared, and which products stand outside instead of in every step."""
+    read, written = ({s.stack.buffer for s in kind} for kind in (loop.entries, loop.outputs))
+    products = [k for k in plan.kernels if isinstance(k, Contraction)]
+    before = sum(bool(k.buffers_written() & read) for k in products)
+    after = sum(bool(k.buffers_read() & written) for k in products)
+    way = f"blocks of {loop.block} rows" if loop.rows else "one thread, as rows are not independent"
+    moved = [f"{n} products {where} it" for n, where in ((before, "before"), (after, "after")) if n]
+    return ", ".join([f"steps follow each other: {way}", *moved])
 
 
 def _reduced(kernel: Kernel) -> set[int]:

@@ -103,9 +103,14 @@ class Loop:
     offsets: dict[int, int]
     scope: str = ""
 
+    @property
+    def blocks(self) -> int:
+        """The number of blocks of rows."""
+        return -(-self.rows // self.block) if self.rows else 1
+
     def pieces(self, target: Target) -> int:
         """One for each block of rows."""
-        return -(-self.rows // self.block) if self.rows else 1
+        return self.blocks
 
     def buffers_read(self) -> set[int]:
         """The buffers it reads."""
@@ -132,7 +137,7 @@ class _Emitter:
         self.loop = loop
         self.target = target
         self.f = kernel_function(name)
-        self.pieces = loop.pieces(target)
+        self.pieces = loop.blocks
         self.table = self.f.stack(8 * max(1, len(loop.body.buffers)))
 
     def emit(self) -> Function:

@@ -91,7 +91,7 @@ class _Lowering:
         ]
         loop = Loop(
             body, self.length, self.node.attributes["reverse"],
-            self.rows if self.pieces > 1 else 0, self.block,
+            self.rows, self.block,
             carried, entries, outputs, self._fixed(), arena, offsets, self.node.scope,
         )  # fmt: skip
         plan.add(loop)
