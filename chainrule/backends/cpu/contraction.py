@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chainrule.backends.cpu import views
 from chainrule.backends.cpu.addressing import kernel_function
 from chainrule.backends.cpu.contraction_code import Product
 from chainrule.backends.cpu.groups import Group
@@ -136,6 +135,10 @@ class Contraction:
         columns = max(1, min(most, panels))
         return Division(1, max(1, min(most // columns, self.tiles(target))), columns)
 
+    def row_parts(self, target: Target) -> int:
+        """Into how many ranges the rows are cut."""
+        return self.division(target).rows
+
     def pieces(self, target: Target) -> int:
         """Ranges of batches times ranges of rows times ranges of columns."""
         return math.prod(self.division(target))
@@ -184,12 +187,7 @@ class Contraction:
 
     def seen_from_tiles(self, group: Group) -> list[View] | None:
         """The views of a group in the shape of the target, or None if they have no such shape."""
-        shape = self.target.shape
-        if math.prod(group.shape) != math.prod(shape):
-            return None
-        touched = group.all_views()[: len(group.leaves) + len(group.stores)]
-        reshaped = [views.reshape(view, shape) for view in touched]
-        return [view for view in reshaped if view is not None] if all(reshaped) else None
+        return group.seen_in(self.target.shape)
 
     # ---- memory
 

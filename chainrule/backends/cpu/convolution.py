@@ -17,6 +17,7 @@ from chainrule.backends.cpu import views
 from chainrule.backends.cpu.contraction import Contraction
 from chainrule.backends.cpu.depthwise import add_depthwise, is_depthwise
 from chainrule.backends.cpu.views import Shape, View
+from chainrule.backends.cpu.winograd import add_winograd
 from chainrule.graph.graph import Node, Value
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def add_convolution(plan: Plan, node: Node[Value], inputs: Sequence[View], targe
     """Append the kernels of one of the three convolutions."""
     if is_depthwise(plan, node, inputs, target):
         add_depthwise(plan, node, inputs, target)
+        return
+    if add_winograd(plan, node, inputs, target):
         return
     lower = {
         "convolution": _forward,

@@ -9,10 +9,13 @@ from chainrule.backends.cpu.bodies import divides_integers
 from chainrule.backends.cpu.contraction import Contraction
 from chainrule.backends.cpu.groups import Group
 from chainrule.backends.cpu.partial_sums import into_parts
+from chainrule.backends.cpu.winograd import WinogradConvolution
 from chainrule.graph.graph import Value
 
 if TYPE_CHECKING:
     from chainrule.backends.cpu.plan import Plan
+
+Product = Contraction | WinogradConvolution
 
 
 def fuse_epilogues(plan: Plan) -> None:
@@ -22,7 +25,7 @@ def fuse_epilogues(plan: Plan) -> None:
     between has read the product. Sums of the group over rows are added up tile by tile, each range
     of rows in a place of its own.
     """
-    for product in [kernel for kernel in plan.kernels if isinstance(kernel, Contraction)]:
+    for product in [kernel for kernel in plan.kernels if isinstance(kernel, Product)]:
         readers = plan.readers(product.target.buffer)
         group = readers[0] if readers else None
         value = _product_value(group, product) if isinstance(group, Group) else None
@@ -46,9 +49,9 @@ def fuse_epilogues(plan: Plan) -> None:
         plan.kernels[position : position + 1] = [product, *following]
 
 
-def _sums_in_parts(plan: Plan, product: Contraction, group: Group) -> list[Group]:
+def _sums_in_parts(plan: Plan, product: Product, group: Group) -> list[Group]:
     """Give each range of rows a place for its sums; gives the groups that add those up."""
-    parts = product.division(plan.target).rows
+    parts = product.row_parts(plan.target)
     if parts == 1:
         return []
     pairs = [into_parts(plan, reduction, parts) for reduction in group.reductions]
@@ -56,7 +59,7 @@ def _sums_in_parts(plan: Plan, product: Contraction, group: Group) -> list[Group
     return [following for _, following in pairs]
 
 
-def _product_value(group: Group, product: Contraction) -> Value | None:
+def _product_value(group: Group, product: Product) -> Value | None:
     """The value that stands for the product in the group, if the group can run tile by tile."""
     found = [v for v, view in group.leaves.items() if view.buffer == product.target.buffer]
     if len(found) != 1 or not product.may_finish(group):

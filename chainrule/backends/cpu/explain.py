@@ -26,6 +26,7 @@ from chainrule.backends.cpu.row_code import RowGroup
 from chainrule.backends.cpu.rowtiles.lines import FeatureMajor
 from chainrule.backends.cpu.rowtiles.tiles import RowSums, RowTiles
 from chainrule.backends.cpu.windows import Windows
+from chainrule.backends.cpu.winograd import Winograd, WinogradConvolution, WinogradProducts
 from chainrule.graph.graph import Node, Value
 
 _SECONDS, _MOST_STEPS = 0.05, 1000
@@ -101,7 +102,7 @@ def _nodes(kernel: Kernel) -> Iterator[Node[Value]]:
         yield from kernel.nodes.values()
         for reduction in kernel.reductions:
             yield reduction.node
-    elif isinstance(kernel, Contraction) and kernel.epilogue is not None:
+    elif isinstance(kernel, Contraction | WinogradConvolution) and kernel.epilogue is not None:
         yield from _nodes(kernel.epilogue)
     elif isinstance(kernel, Loop):
         for inner in kernel.body.kernels:
@@ -134,7 +135,7 @@ def _operations(kernel: Kernel) -> int:
         of_step = sum(_operations(inner) for inner in kernel.body.kernels)
         return kernel.length * of_step * kernel.blocks
     total = sum(2 * n * m * k for n, m, k in _products(kernel))
-    if isinstance(kernel, Windows | DepthwiseGradient):
+    if isinstance(kernel, Windows | DepthwiseGradient | Winograd):
         total += kernel.operations
     for node in _nodes(kernel):
         source = node.inputs if node.primitive.kind == "reduction" else node.outputs
@@ -161,7 +162,8 @@ def _describe(kernel: Kernel) -> str:
         return f"tiles of {kernel.layout.tile} rows: matmul {sizes}; {listed}"
     name = getattr(kernel, "primitive", type(kernel).__name__)
     target = getattr(kernel, "target", None)
-    return f"{name} {list(target.shape)}" if target is not None else str(name)
+    text = f"{name} {list(target.shape)}" if target is not None else str(name)
+    return f"{text}, then {listed}" if listed else text
 
 
 def _scopes(plan: Plan) -> list[set[str]]:
@@ -181,7 +183,10 @@ def _scopes(plan: Plan) -> list[set[str]]:
     for kernel in plan.kernels:
         read, written = kernel.buffers_read(), kernel.buffers_written()
         scopes = {node.scope for node in _nodes(kernel) if node.scope}
-        if isinstance(kernel, Contraction | Windows | DepthwiseGradient) and kernel.scope:
+        if (
+            isinstance(kernel, Contraction | Windows | DepthwiseGradient | Winograd)
+            and kernel.scope
+        ):
             scopes.add(kernel.scope)
         for table, buffers in ((made, written), (users, read & inputs), (made, read)):
             scopes = scopes or set().union(*(table.get(b, set()) for b in buffers))
@@ -203,6 +208,8 @@ def _traffic(plan: Plan, kernel: Kernel) -> tuple[int, int]:
     read, written = set(kernel.buffers_read()), set(kernel.buffers_written())
     if isinstance(kernel, Contraction):
         written -= {kernel.panel.buffer} if kernel.panel is not None else set()
+    if isinstance(kernel, WinogradConvolution | WinogradProducts):
+        written -= {kernel.scratch.buffer}
     sizes = {b: plan.buffers[b].size * plan.buffers[b].dtype.itemsize for b in read | written}
     if isinstance(kernel, Movement) and kernel.primitive == "take":
         source = kernel.inputs[0].buffer  # only what is picked is read
@@ -228,7 +235,7 @@ def _reason(plan: Plan, kernel: Kernel, producer: Kernel | None) -> str:
         return _reason_of_loop(plan, kernel)
     if isinstance(kernel, Contraction):
         return "a product reads whole rows and columns"
-    if isinstance(kernel, Windows | DepthwiseGradient):
+    if isinstance(kernel, Windows | DepthwiseGradient | Winograd):
         return "a window reads what stands around a place"
     if isinstance(kernel, FeatureMajor):
         return "features are brought side by side, once for all tiles"
@@ -242,7 +249,7 @@ def _reason(plan: Plan, kernel: Kernel, producer: Kernel | None) -> str:
         return "reads only inputs and constants"
     if kernel.buffers_read() & _reduced(producer):
         return "a sum it reads must be complete"
-    if isinstance(producer, Contraction):
+    if isinstance(producer, Contraction | WinogradConvolution):
         return "the product it reads must be complete"
     if isinstance(producer, Movement | RowSums):
         return f"{producer.primitive} before it must be complete"
@@ -264,7 +271,7 @@ def _reason_of_loop(plan: Plan, loop: Loop) -> str:
 
 def _reduced(kernel: Kernel) -> set[int]:
     """The buffers of a kernel's sums."""
-    if isinstance(kernel, Contraction) and kernel.epilogue is not None:
+    if isinstance(kernel, Contraction | WinogradConvolution) and kernel.epilogue is not None:
         return _reduced(kernel.epilogue)
     if isinstance(kernel, RowGroup):
         return {reduction.target.buffer for reduction in kernel.down()}

@@ -12,7 +12,14 @@ from chainrule.backends.cpu.addressing import Bounds, base, kernel_function, sha
 from chainrule.backends.cpu.bodies import Body, divides_integers, neutral_number
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.target import Target
-from chainrule.backends.cpu.views import Shape, View, broadcast, contiguous_strides, merge_axes
+from chainrule.backends.cpu.views import (
+    Shape,
+    View,
+    broadcast,
+    contiguous_strides,
+    merge_axes,
+    reshape,
+)
 from chainrule.graph.graph import Node, Value
 
 # A piece takes at least some microseconds: a barrier between threads costs a third of one.
@@ -80,6 +87,16 @@ class Group:
         views = [broadcast(view, self.shape) for view in self.leaves.values()]
         views += list(self.stores.values())
         return views + [reduction.spread(self.shape) for reduction in self.reductions]
+
+    def seen_in(self, shape: Shape) -> list[View] | None:
+        """Leaves and stores as views in another shape of as many elements, or None if there are
+        no such views.
+        """
+        if math.prod(self.shape) != math.prod(shape):
+            return None
+        touched = self.all_views()[: len(self.leaves) + len(self.stores)]
+        reshaped = [reshape(view, shape) for view in touched]
+        return [view for view in reshaped if view is not None] if all(reshaped) else None
 
     def buffers_read(self) -> set[int]:
         """The buffers of its leaves."""

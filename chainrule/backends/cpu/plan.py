@@ -31,6 +31,7 @@ from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import View
 from chainrule.backends.cpu.whole_sums import split_whole_sums
 from chainrule.backends.cpu.windows import WINDOWS, add_windows
+from chainrule.backends.cpu.winograd import WinogradConvolution
 from chainrule.dtypes import INT64
 from chainrule.errors import GraphError
 from chainrule.graph.builder import GraphBuilder
@@ -303,7 +304,8 @@ class Plan:
         if value in self._home or value in self._numbers:
             return False
         position = self._written_by.get(self._views[value].buffer, -1)
-        return position >= 0 and isinstance(self.kernels[position], Contraction)
+        products = Contraction | WinogradConvolution
+        return position >= 0 and isinstance(self.kernels[position], products)
 
     def _is_in(self, value: Value, group: Kernel) -> bool:
         return value in self._home and self._home[value][1] is group
