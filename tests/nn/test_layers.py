@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from audio_layer_cases import CASES as AUDIO_CASES
 from picture_layer_cases import CASES as PICTURE_CASES
 
 import chainrule as cr
@@ -90,7 +91,7 @@ CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
         (lambda: cr.layers.Add(), [(4, 3, 2), (4, 1, 2)], {}),
     ],
 }  # fmt: skip
-for _name, _cases in PICTURE_CASES.items():
+for _name, _cases in [*PICTURE_CASES.items(), *AUDIO_CASES.items()]:
     CASES[_name] = CASES.get(_name, []) + _cases
 # The lists of the issues, written out again so that a lost layer shows.
 PROMISED = [

@@ -3,6 +3,13 @@
 from chainrule.nn import registry
 from chainrule.nn.layer import Layer
 from chainrule.nn.layers.activation import Activation
+from chainrule.nn.layers.audio import MFCC, LogMel
+from chainrule.nn.layers.audio_augmentation import (
+    RandomNoise,
+    RandomTimeShift,
+    RandomWarp,
+    SpecAugment,
+)
 from chainrule.nn.layers.augmentation import (
     Cutout,
     RandomBrightness,
@@ -88,6 +95,8 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "Linear",
+    "LogMel",
+    "MFCC",
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",
@@ -95,13 +104,17 @@ __all__ = [
     "RandomContrast",
     "RandomCrop",
     "RandomFlip",
+    "RandomNoise",
     "RandomRotation",
     "RandomShift",
+    "RandomTimeShift",
+    "RandomWarp",
     "RandomZoom",
     "Reshape",
     "ResidualBlock",
     "SeparableConv2D",
     "SpatialDropout2D",
+    "SpecAugment",
     "TokenDropout",
     "UpSampling2D",
     "ZeroPadding2D",
