@@ -6,13 +6,20 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from chainrule.cli import pictures, table_models
+from chainrule.cli import pictures, sounds, table_models
 from chainrule.cli.commands.train_pictures import train_pictures
+from chainrule.cli.commands.train_sounds import train_sounds
 from chainrule.cli.commands.train_tables import train_tables
 from chainrule.cli.kind import Kind
+from chainrule.data.audio_files import SUFFIXES as SOUND_SUFFIXES
 from chainrule.data.image_files import SUFFIXES as PICTURE_SUFFIXES
 from chainrule.errors import ArgumentError
-from chainrule.estimators import ImageClassifier, NetworkClassifier, NetworkRegressor
+from chainrule.estimators import (
+    ImageClassifier,
+    NetworkClassifier,
+    NetworkRegressor,
+    SoundClassifier,
+)
 
 #: A folder is judged by so many files at most.
 MAX_FILES = 10_000
@@ -41,8 +48,20 @@ PICTURES = Kind(
     summary=pictures.summary,
 )
 
+SOUNDS = Kind(
+    "sounds",
+    (SoundClassifier,),
+    options=("audio", "seconds", "augment"),
+    chosen_by="audio",
+    suffixes=SOUND_SUFFIXES,
+    train=train_sounds,
+    answers=sounds.answers,
+    evaluate=sounds.evaluate,
+    summary=sounds.summary,
+)
+
 #: Of folders that tell nothing, the first is taken.
-KINDS = (PICTURES, TABLES)
+KINDS = (PICTURES, SOUNDS, TABLES)
 
 
 def kind_of(estimator: object) -> Kind:

@@ -55,6 +55,7 @@ class NetworkClassifier(NetworkEstimator):
             else 0.
         label_smoothing: of the default loss; default "auto": 0.05, but 0 where ``until`` has a
             goal for the loss.
+        mixup: train on means of two rows and of their targets, as in `Model.fit`; default 0: no.
         loss: a loss that takes class probabilities or logits, or a function of (y_true, y_pred)
             with one-hot rows and probabilities; default "auto": cross-entropy.
         class_weight: a weight for each class, or "balanced"; default none.
@@ -114,6 +115,7 @@ class NetworkClassifier(NetworkEstimator):
         dropout: float | Auto = "auto",
         weight_decay: float | Auto = "auto",
         label_smoothing: float | Auto = "auto",
+        mixup: float = 0.0,
         loss: str | Loss | Callable[..., Any] = "auto",
         class_weight: Mapping[Any, float] | str | None = None,
         model: Model | Callable[..., Model] | None = None,
@@ -135,6 +137,7 @@ class NetworkClassifier(NetworkEstimator):
         self.dropout = dropout
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
+        self.mixup = mixup
         self.loss = loss
         self.class_weight = class_weight
         self.model = model

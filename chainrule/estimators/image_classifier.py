@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from os import PathLike
 from typing import Any, Self
 
 import numpy as np
@@ -10,12 +9,11 @@ from numpy.typing import NDArray
 
 from chainrule.data import ImageData, ImagePreparation
 from chainrule.data.checks import StoredConfig
-from chainrule.errors import ArgumentError, DataError, FileFormatError, ShapeError
+from chainrule.errors import DataError, FileFormatError, ShapeError
 from chainrule.estimators import image_defaults as defaults
-from chainrule.estimators.base import not_fitted_error
 from chainrule.estimators.classifier import NetworkClassifier
+from chainrule.estimators.media_classifier import OWN, MediaClassifier, settings_with
 from chainrule.estimators.network import seed_of
-from chainrule.formats import write_model_file
 from chainrule.training.model import Model
 from chainrule.training.sequential import Sequential
 
@@ -23,12 +21,11 @@ Array = NDArray[Any]
 Network = Callable[[tuple[int, int, int], int], Model]
 
 _WHERE = "ImageClassifier"
-_OWN = "given by the user"
 PICTURES_AT_ONCE = 1_024
 """Pictures that `predict_proba` turns into floats together."""
 
 
-class ImageClassifier:
+class ImageClassifier(MediaClassifier):
     """A network for pictures, chosen and trained by their size and number.
 
     Pixels become floats from 0 to 1. Layers that change the pictures a little (only in training)
@@ -62,25 +59,18 @@ class ImageClassifier:
         ['light', 'dark']
     """
 
-    classifier_: NetworkClassifier
-    network_: str
+    key = "pictures"
+
     preparation_: ImagePreparation
 
     def __init__(
         self, network: str | Network = "auto", *, augment: bool = True, **settings: Any
     ) -> None:
-        for name in ("model", "preprocessing", "hidden", "activation", "dropout"):
-            if name in settings:
-                raise ArgumentError(
-                    _WHERE, f"there is no setting {name!r}", got=repr(settings[name])[:60],
-                    fix="pass a function as network",
-                )  # fmt: skip
-        NetworkClassifier(**settings)._checked_parameters()  # refuses wrong settings at once
+        super().__init__(settings)
         if isinstance(network, str) and network != "auto":
             defaults.network_of(network)
         self.network = network
         self.augment = augment
-        self.settings = settings
 
     # ---- learning
 
@@ -99,7 +89,7 @@ class ImageClassifier:
         """
         pictures, labels, preparation = _examples(x, y)
         count = len(pictures)
-        settings = _settings(count, self.settings)
+        settings = settings_with(self.settings, count, defaults)
         seed = settings["random_state"] = seed_of(settings["random_state"])
         network = self._network(preparation.shape, count, seed)
 
@@ -114,18 +104,13 @@ class ImageClassifier:
 
     def _network(self, shape: tuple[int, int, int], count: int, seed: int) -> Network:
         if not isinstance(self.network, str):
-            self.network_ = _OWN
+            self.network_ = OWN
             return self.network
         name = self.network
         self.network_ = defaults.choose_network(shape, count) if name == "auto" else name
         return partial(defaults.network_of(self.network_), seed=seed)
 
     # ---- using
-
-    @property
-    def classes_(self) -> Array:
-        """The classes, sorted."""
-        return self._fitted().classes_
 
     def predict_proba(self, x: ImageData | Array) -> Array:
         """The probability of each class, (N, K), in the order of ``classes_``.
@@ -158,32 +143,6 @@ class ImageClassifier:
         ]
         return np.concatenate(pieces)
 
-    def predict(self, x: ImageData | Array) -> Array:
-        """The most probable class of each picture, (N,)."""
-        return np.asarray(self.classes_[self.predict_proba(x).argmax(axis=1)])
-
-    def _fitted(self) -> NetworkClassifier:
-        if not hasattr(self, "classifier_"):
-            raise not_fitted_error(_WHERE)
-        return self.classifier_
-
-    # ---- files
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the network, its classes and the preparation of pictures to one file.
-
-        `chainrule.estimators.load` reads it.
-
-        Raises:
-            NotFittedError: there is nothing to save.
-            FileAccessError: the file cannot be written.
-        """
-        from chainrule.estimators.saving import estimator_to_parts
-
-        metadata, arrays = estimator_to_parts(self._fitted())
-        about = {"preparation": self.preparation_.to_config(), "network": self.network_}
-        write_model_file(path, {**metadata, "pictures": about}, arrays)
-
     @classmethod
     def from_parts(cls, about: object, classifier: Any, where: str) -> "ImageClassifier":
         """Rebuild from the table "pictures" of a file and the estimator beside it.
@@ -192,7 +151,7 @@ class ImageClassifier:
             FileFormatError: the parts are damaged or do not fit each other.
         """
         stored = StoredConfig(about, where, ("preparation", "network"))
-        network = stored.choice("network", (*defaults.NETWORKS, _OWN))
+        network = stored.choice("network", (*defaults.NETWORKS, OWN))
         preparation = ImagePreparation.from_config(stored.raw("preparation"), where)
         shape = getattr(getattr(classifier, "model_", None), "input_shape", None)
         if not isinstance(classifier, NetworkClassifier) or shape != (None, *preparation.shape):
@@ -200,31 +159,10 @@ class ImageClassifier:
                 where, "the network does not take the pictures", got=shape,
                 expected=preparation.shape, fix="train and save again",
             )  # fmt: skip
-        result = cls(network if network != _OWN else "auto")
+        result = cls(network if network != OWN else "auto")
         result.classifier_, result.network_ = classifier, network
         result.preparation_ = preparation
         return result
-
-
-def _settings(count: int, given: dict[str, Any]) -> dict[str, Any]:
-    """The settings given, and those that follow from the number of pictures."""
-    known = NetworkClassifier(**given).get_params(deep=False)
-    batch = known["batch_size"]
-    if batch == "auto":
-        batch = defaults.batch_size(count)
-    names = NetworkClassifier().get_params(deep=False)
-    changed = {name for name, value in known.items() if value is not names[name]}
-    epochs = known["epochs"]
-    if "epochs" not in changed:
-        epochs = defaults.epochs(count, count if batch is None else int(batch))
-    chosen = {**known, "batch_size": batch, "epochs": epochs}
-    if "patience" not in changed:
-        chosen["patience"] = defaults.patience(epochs)
-    if not changed & {"optimizer", "weight_decay"}:
-        chosen["weight_decay"] = defaults.WEIGHT_DECAY
-    for name in ("model", "preprocessing"):
-        del chosen[name]
-    return chosen
 
 
 def _examples(x: Any, y: Any) -> tuple[Array, Array, ImagePreparation]:

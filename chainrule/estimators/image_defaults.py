@@ -1,6 +1,7 @@
 """The defaults for pictures: network, augmentation, length of the training, by size and count."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from chainrule.errors import unknown_name
 from chainrule.networks import lenet5, mobilenet_tiny, resnet20, small_cnn
@@ -103,3 +104,13 @@ def patience(epochs: int) -> int:
     pictures says anything.
     """
     return max(5, epochs // 2)
+
+
+def others(steps: int, epochs: int, given: Collection[str]) -> dict[str, Any]:
+    """Other settings, by the steps of an epoch, the epochs, and what the user has set.
+
+    >>> others(30, 40, ())
+    {'patience': 20, 'weight_decay': 0.05}
+    """
+    decay = {} if "optimizer" in given else {"weight_decay": WEIGHT_DECAY}
+    return {"patience": patience(epochs), **decay}

@@ -132,6 +132,7 @@ PARAMETERS: dict[str, Parameter] = {
     "label_smoothing": Parameter(
         _auto_or(_number(0, 1)), "a number from 0 up and below 1, or 'auto'"
     ),
+    "mixup": Parameter(_number(0), "a number from 0 up"),
     "loss": Parameter(_auto_or(_named(losses.get)), "a loss, its name or 'auto'", ("criterion",)),
     "class_weight": Parameter(
         _class_weight, "a weight from 0 up for each class, such as {'yes': 5.0}, or 'balanced'"

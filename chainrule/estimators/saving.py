@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from chainrule.data import ClassEncoder, MultiLabelEncoder, RegressionScaler, TablePreprocessor
 from chainrule.errors import ChainruleError, FileFormatError
+from chainrule.estimators.audio_classifier import SoundClassifier
 from chainrule.estimators.classifier import NetworkClassifier
 from chainrule.estimators.image_classifier import ImageClassifier
+from chainrule.estimators.media_classifier import MediaClassifier
 from chainrule.estimators.network import Encoder, NetworkEstimator
 from chainrule.estimators.regressor import NetworkRegressor
 from chainrule.formats import read_model_file, write_model_file
@@ -30,6 +32,7 @@ CLASSES: dict[str, type[NetworkClassifier] | type[NetworkRegressor]] = {
     "NetworkClassifier": NetworkClassifier,
     "NetworkRegressor": NetworkRegressor,
 }
+WRAPPERS: tuple[type[MediaClassifier], ...] = (ImageClassifier, SoundClassifier)
 ENCODERS: dict[str, type[Encoder]] = {
     "classes": ClassEncoder,
     "labels": MultiLabelEncoder,
@@ -97,7 +100,7 @@ def _plain_parameters(estimator: NetworkEstimator) -> dict[str, Any]:
 
 def load(
     path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None
-) -> NetworkClassifier | NetworkRegressor | ImageClassifier:
+) -> NetworkClassifier | NetworkRegressor | MediaClassifier:
     """Read an estimator that ``save`` wrote. No code in the file is run.
 
     Args:
@@ -124,11 +127,13 @@ def load(
     """
     where = str(path)
     metadata, arrays = read_model_file(path)
-    if "pictures" not in metadata:
+    kind = next((kind for kind in WRAPPERS if kind.key in metadata), None)
+    if kind is None:
         return estimator_from_parts(metadata, arrays, custom_objects, where)
-    pictures = metadata.pop("pictures")
-    estimator = estimator_from_parts(metadata, arrays, custom_objects, where)
-    return ImageClassifier.from_parts(pictures, estimator, where)
+    about = metadata.pop(kind.key)
+    return kind.from_parts(
+        about, estimator_from_parts(metadata, arrays, custom_objects, where), where
+    )
 
 
 def estimator_from_parts(

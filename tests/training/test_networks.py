@@ -14,13 +14,15 @@ from chainrule.training.model import Model
 Network = Callable[..., Model]
 
 # network, input shape, trainable parameters for ten classes, other variables
-SIZES: list[tuple[Network, tuple[int, int, int], int, int]] = [
+SIZES: list[tuple[Network, tuple[int, ...], int, int]] = [
     (cr.networks.lenet5, (28, 28, 1), 61_706, 0),
     (cr.networks.small_cnn, (28, 28, 1), 458_570, 0),
     (cr.networks.resnet20, (32, 32, 3), 272_474, 1_568),
     (cr.networks.mobilenet_tiny, (32, 32, 3), 37_162, 1_472),
+    (cr.networks.sound_cnn, (58, 40), 100_894, 456),
 ]
-NETWORKS = [row[0] for row in SIZES]
+# with the shape of a small input
+NETWORKS = [(row[0], (16, 16, 1)[: len(row[1])]) for row in SIZES]
 
 
 def patterns(count: int, size: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -68,10 +70,11 @@ def test_resnet20_by_hand() -> None:
         assert model.summary().trainable == total == expected
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_saved_and_loaded(tmp_path: Path, network: Network) -> None:
+@pytest.mark.parametrize(("network", "shape"), NETWORKS)
+def test_saved_and_loaded(tmp_path: Path, network: Network, shape: tuple[int, ...]) -> None:
     x, y = patterns(8)
-    model = network((16, 16, 1), 3, seed=1)
+    x = x.reshape(8, *shape)
+    model = network(shape, 3, seed=1)
     options: dict[str, Any] = {"loss": "cross_entropy", "batch_size": 4, "verbose": 0}
     model.fit(x, y, epochs=1, seed=0, **options)
     model.save(tmp_path / "network.safetensors")
@@ -84,9 +87,9 @@ def test_saved_and_loaded(tmp_path: Path, network: Network) -> None:
         np.testing.assert_array_equal(loaded.weights[name].numpy(), variable.numpy())
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_one_seed_gives_one_network(network: Network) -> None:
-    first, second, third = (network((16, 16, 1), 3, seed=seed) for seed in (5, 5, 6))
+@pytest.mark.parametrize(("network", "shape"), NETWORKS)
+def test_one_seed_gives_one_network(network: Network, shape: tuple[int, ...]) -> None:
+    first, second, third = (network(shape, 3, seed=seed) for seed in (5, 5, 6))
     for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     name = next(iter(first.weights))
@@ -117,6 +120,8 @@ def test_networks_with_batch_normalisation_learn(network: Network) -> None:
 def test_bad_input_shape(shape: Any) -> None:
     with pytest.raises(ArgumentError, match=r"\[small_cnn\] bad input_shape"):
         cr.networks.small_cnn(shape, 10)
+    with pytest.raises(ArgumentError, match=r"\[sound_cnn\] .* expected \(frames, bands\)"):
+        cr.networks.sound_cnn((28, 28, 1), 10)
 
 
 def test_pictures_too_small() -> None:

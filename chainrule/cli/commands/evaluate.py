@@ -30,8 +30,8 @@ from chainrule.estimators import load
 def evaluate(model: str, data: str, target: str | None, encoding: str, as_json: bool) -> None:
     """Score MODEL on the table DATA, which must hold the target column.
 
-    For a model of pictures, DATA is a folder with a sub-folder for each class, or a table of paths
-    and labels.
+    For a model of pictures or sounds, DATA is a folder with a sub-folder for each class, or a table
+    of paths and labels.
 
     The scores stand beside those of a baseline that ignores the inputs: the most frequent class, or
     the mean, of the rows that the model learned from.

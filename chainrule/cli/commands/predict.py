@@ -36,7 +36,7 @@ def predict(
     its probability. Columns that the model does not know are ignored. Text that a spreadsheet would
     take for a formula gets an apostrophe in front.
 
-    For a model of pictures, DATA are picture files, and folders with pictures at any depth. The
+    For a model of pictures or sounds, DATA are files, and folders with files at any depth. The
     column "file" names each; those that cannot be read are told and left out.
     """
     if out is not None:

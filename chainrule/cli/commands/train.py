@@ -18,6 +18,7 @@ from chainrule.cli.options import (
 )
 from chainrule.data.image_decoding import ASPECTS
 from chainrule.estimators import NetworkClassifier
+from chainrule.estimators.audio_defaults import MOST_SECONDS
 from chainrule.estimators.defaults import ADAM_RATE
 from chainrule.estimators.image_defaults import NETWORKS
 
@@ -34,12 +35,11 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
         "chainrule train digits.csv --target digit --until loss=0.05 --json",
         "chainrule train photos --out birds.safetensors",
         "chainrule train birds.csv --images file --target species --size 96",
+        "chainrule train words --out words.safetensors",
     )
 )
 @data_argument
-@click.option(
-    "--target", metavar="COLUMN", help="The column to predict; a folder of pictures needs none."
-)
+@click.option("--target", metavar="COLUMN", help="The column to predict; a folder needs none.")
 @click.option(
     "--out", metavar="MODEL", help="The model file to write.  [default: DATA's name].safetensors"
 )
@@ -64,7 +64,7 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
     "--epochs",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Epochs at most.  [default: {DEFAULTS['epochs']}; for pictures by their number]",
+    help=f"Epochs at most.  [default: {DEFAULTS['epochs']}; for files by their number]",
 )
 @click.option(
     "--until",
@@ -84,7 +84,7 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Rows or pictures in one step.  [default: by their number]",
+    help="Examples in one step.  [default: by their number]",
 )
 @click.option(
     "--test-fraction",
@@ -129,12 +129,21 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
     "--augment/--no-augment",
     default=True,
     show_default=True,
-    help="Change pictures a little in training.",
+    help="Change pictures or sounds a little in training.",
 )
 @click.option(
     "--mistakes",
     metavar="PNG",
     help="The picture of mistakes to write.  [default: MODEL's name]-mistakes.png",
+)
+@click.option(
+    "--audio", metavar="COLUMN", help="DATA is a table of sounds; the column of their paths."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.05, max=MOST_SECONDS),
+    metavar="S",
+    help="Length that sounds are brought to.  [default: that of the longest, a twentieth left out]",
 )
 @encoding_option
 @json_option
@@ -153,7 +162,8 @@ def train(
 ) -> None:
     """Train a network on DATA and write it to a model file.
 
-    DATA is a table (CSV, TSV or Parquet), or a folder of pictures with a sub-folder for each class.
+    DATA is a table (CSV, TSV or Parquet), or a folder of pictures or sounds with a sub-folder for
+    each class.
 
     Numbers are standardised, categories become one input for each value, missing cells are filled
     in and marked. Part of the rows is held out to test the model, the classes in proportion;
@@ -162,6 +172,8 @@ def train(
 
     Pictures are brought to one size; files that cannot be read are listed and skipped. The most
     confident mistakes of the test are drawn into a PNG.
+
+    Sounds (WAV, FLAC, OGG) are mixed to mono, brought to one sample rate and one length.
     """
     settings = {name: others.pop(name) for name in SETTINGS}
     given = {name: value for name, value in settings.items() if value is not None}

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.cli import pictures, report
+from chainrule.cli import media, pictures, report
 from chainrule.cli.kind import TrainRequest
 from chainrule.cli.outputs import check_model_output, check_png_output
 from chainrule.cli.per_class import per_class_scores, print_per_class
 from chainrule.cli.scores import Scores, score_labels
-from chainrule.cli.text import count, printable
+from chainrule.cli.text import printable
 from chainrule.cli.training import fit, split
 from chainrule.data import ImageData, images
 from chainrule.errors import ArgumentError
@@ -50,8 +50,8 @@ def train_pictures(request: TrainRequest) -> None:
         own["network"], augment=own["augment"], random_state=request.seed, verbose="auto",
         **request.settings,
     )  # fmt: skip
-    data = pictures.with_progress(
-        images, source, size=own["size"], aspect=own["aspect"],
+    data = media.with_progress(
+        pictures.NOUN, images, source, size=own["size"], aspect=own["aspect"],
         path_column=own["images"], label_column=request.target,
     )  # fmt: skip
     train_rows, test_rows = split(request, len(data), data.y, source, "pictures")
@@ -76,44 +76,22 @@ def train_pictures(request: TrainRequest) -> None:
 
 
 def _print_report(run: _Run) -> None:
-    out, trained = report.console(), run.classifier.classifier_
+    out = report.console()
     lines = pictures.picture_facts(run.source, run.data)
-    lines.append(("Classes", pictures.class_counts(run.data)))
-    learnt = count(len(run.data) - run.test_count, "picture")
-    lines.append(("Split", f"{learnt} to learn from, {run.test_count:,} held out to test"))
-    parameters = trained.model_.summary().parameters
-    lines.append(("Network", f"{run.classifier.network_}, {count(parameters, 'parameter')}"))
-    history = trained.history_
-    if history is not None:
-        epochs = count(history.epochs, "epoch")
-        lines.append(("Training", f"{epochs} in {history.seconds:.1f} s; {history.stopped}"))
-        lines += [("", note) for note in history.notes]
+    lines += media.training_facts(pictures.NOUN, run.data, run.test_count, run.classifier)
     report.print_facts(out, lines)
     if run.scores is not None and run.per_class is not None:
-        report.print_scores(out, "Test", run.scores, trained)
-        print_per_class(out, run.per_class, "pictures")
+        report.print_scores(out, "Test", run.scores, run.classifier.classifier_)
+        print_per_class(out, run.per_class, pictures.NOUN)
         out.print(f"\nMost confident mistakes: {printable(run.drawn)}")
     out.print(f"\nModel written to {printable(run.path)} ({run.seconds:.1f} s in all)")
 
 
 def _facts(run: _Run) -> dict[str, Any]:
     """What the JSON line holds."""
-    trained, preparation = run.classifier.classifier_, run.data.preparation
-    history = trained.history_
     return {
-        "task": "classification",
-        "pictures": len(run.data),
-        "skipped": [item._asdict() for item in run.data.skipped],
-        "train_pictures": len(run.data) - run.test_count,
-        "test_pictures": run.test_count,
-        "classes": run.data.classes,
-        "preparation": preparation.to_config(),
-        "network": run.classifier.network_,
-        "parameters": trained.model_.summary().parameters,
-        "epochs": trained.n_iter_,
-        "stopped": history.stopped if history else None,
-        "stopped_by": history.stopped_by if history else None,
-        **report.score_facts(run.scores, trained),
+        **media.training_json(pictures.NOUN, run.data, run.test_count, run.classifier),
+        **report.score_facts(run.scores, run.classifier.classifier_),
         "per_class": run.per_class,
         "mistakes": run.mistakes,
         "seconds": round(run.seconds, 3),
