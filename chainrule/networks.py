@@ -177,8 +177,8 @@ def mobilenet_tiny(input_shape: Sequence[int], classes: int, seed: int | None = 
 def sound_cnn(input_shape: Sequence[int], classes: int, seed: int | None = None) -> Sequential:
     """Two convolutions over time and frequency, pooled, then two over time alone, and their mean.
 
-    100,894 trainable parameters for 58 frames of 40 bands and 10 classes; the running statistics are
-    456 further numbers.
+    100,894 trainable parameters for 58 frames of 40 bands and 10 classes; the running statistics
+    are 456 further numbers.
 
     Args:
         input_shape: (frames, bands), at least 4x4.

@@ -16,7 +16,6 @@ from chainrule.nn.registry import register
 from chainrule.nn.validate import number, whole_number, wrong_input_shape
 from chainrule.tensor import Tensor, functions, random
 
-
 # Of a silent sound, whose root has a derivative all the same.
 _LEAST_POWER = 1e-30
 
