@@ -15,6 +15,7 @@ SEED_ROWS, SEED_WIDTH = 1000, 10
 MLP_BATCH, MLP_INPUTS, MLP_HIDDEN, CLASSES = 128, 784, 512, 10
 IMAGES, IMAGE_HIDDEN, IMAGE_BATCH, IMAGE_EPOCHS = 60_000, 128, 64, 3
 PICTURE_BATCH, PICTURE_RATE = 64, 0.001
+SEQUENCE_SHAPE, SEQUENCE_BATCH, SEQUENCE_UNITS = (64, 32), 32, 128
 MNIST_SHAPE, PICTURE_SHAPE = (28, 28, 1), (32, 32, 3)
 MNIST_EPOCHS = 5
 #: Channels and strides of the blocks of the small MobileNet.
@@ -59,6 +60,13 @@ def _pictures(shape: tuple[int, ...]) -> tuple[Array, Array]:
     random = np.random.default_rng(0)
     x = random.random((PICTURE_BATCH, *shape), dtype=np.float32)
     return x, random.integers(0, CLASSES, PICTURE_BATCH).astype(np.int32)
+
+
+def sequence_data() -> tuple[Array, Array]:
+    """One batch of 32 sequences of 64 steps of 32 numbers and a class of 10 for each."""
+    random = np.random.default_rng(0)
+    x = random.random((SEQUENCE_BATCH, *SEQUENCE_SHAPE), dtype=np.float32)
+    return x, random.integers(0, CLASSES, SEQUENCE_BATCH).astype(np.int32)
 
 
 def row_data() -> Array:

@@ -69,6 +69,18 @@ def mobilenet_problem() -> Problem:
     return _picture_problem(cr.networks.mobilenet_tiny)
 
 
+def recurrent_problem(layer: str) -> Callable[[], Problem]:
+    """The same of a recurrent layer whose last output is classified."""
+
+    def problem() -> Problem:
+        x, y = data.sequence_data()
+        recurrent = getattr(cr.layers, layer)(data.SEQUENCE_UNITS)
+        model = cr.Sequential([recurrent, cr.layers.Dense(data.CLASSES)])
+        return model, x, y, "cross_entropy", data.PICTURE_RATE
+
+    return problem
+
+
 def _picture_problem(make: Callable[..., Any]) -> Problem:
     x, y = data.picture_data()
     model = make(data.PICTURE_SHAPE, data.CLASSES)
@@ -335,8 +347,11 @@ WORK: dict[str, dict[str, Builder]] = {
     "cnn": {"steps": steps(cnn_problem), "fit": fit_steps(cnn_problem, 50)},
     "resnet20": {"steps": steps(resnet20_problem)},
     "mobilenet": {"steps": steps(mobilenet_problem)},
+    "lstm": {"steps": steps(recurrent_problem("LSTM"))},
+    "gru": {"steps": steps(recurrent_problem("GRU"))},
     "cnn_growth": _in_both_caches(growth(steps(cnn_problem))),
     "compile_cnn": _in_both_caches(compile_step(cnn_problem)),
+    "compile_lstm": _in_both_caches(compile_step(recurrent_problem("LSTM"))),
     "compile_resnet20": _in_both_caches(compile_step(resnet20_problem)),
     "mnist": _in_both_caches(mnist_fit),
     "matmul_512": {"jit": matmul("matmul_512")},

@@ -185,6 +185,18 @@ WORKLOADS: tuple[Workload, ...] = (
         _PICTURE_STEPS,
     ),
     Workload(
+        "lstm",
+        "step of an LSTM of 128 units, 64 steps of 32 numbers, batch 32",
+        (Variant("steps", 0.62),),
+        _STEPS,
+    ),
+    Workload(
+        "gru",
+        "step of a GRU of 128 units, 64 steps of 32 numbers, batch 32",
+        (Variant("steps", 0.45),),
+        _STEPS,
+    ),
+    Workload(
         "cnn_memory",
         "peak memory of a program of 100 steps of the two convolutions",
         (Variant(_WARM, 1.0), Variant(_COLD, 1.0)),
@@ -206,6 +218,13 @@ WORKLOADS: tuple[Workload, ...] = (
         "compile_cnn",
         "compile of the step of the two convolutions",
         (Variant(_COLD, limit=0.5), Variant(_WARM, limit=0.1)),
+        {},
+        "fresh",
+    ),
+    Workload(
+        "compile_lstm",
+        "compile of the step of the LSTM",
+        (Variant(_COLD, limit=1.0), Variant(_WARM, limit=0.1)),
         {},
         "fresh",
     ),

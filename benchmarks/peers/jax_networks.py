@@ -108,6 +108,39 @@ def cnn(net: Pass, x: Any, dropout: float = 0.0) -> Any:
     return net.dense(net.dropout(x, dropout) if dropout else x, data.CLASSES)
 
 
+def lstm(net: Pass, x: Any) -> Any:
+    """An LSTM whose last output is classified."""
+    return _recurrent(net, x, 4, _lstm_cell)
+
+
+def gru(net: Pass, x: Any) -> Any:
+    """A GRU, reset after the product, whose last output is classified."""
+    return _recurrent(net, x, 3, _gru_cell)
+
+
+def _recurrent(net: Pass, x: Any, gates: int, cell: Callable[..., Any]) -> Any:
+    units = data.SEQUENCE_UNITS
+    kernel = net.kernel(x.shape[-1], gates * units)
+    recurrent, bias = net.kernel(units, gates * units), net.zeros(gates * units)
+    before = jnp.swapaxes(x @ kernel + bias, 0, 1)
+    zeros = jnp.zeros((len(x), units))
+    (h, _), _ = jax.lax.scan(lambda s, e: (cell(*s, e, recurrent), None), (zeros, zeros), before)
+    return net.dense(h, data.CLASSES)
+
+
+def _lstm_cell(h: Any, c: Any, before: Any, recurrent: Any) -> Any:
+    i, f, g, o = jnp.split(before + h @ recurrent, 4, -1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def _gru_cell(h: Any, c: Any, before: Any, recurrent: Any) -> Any:
+    inputs, states = jnp.split(before, 3, -1), jnp.split(h @ recurrent, 3, -1)
+    z, r = (jax.nn.sigmoid(inputs[i] + states[i]) for i in range(2))
+    new = jnp.tanh(inputs[2] + r * states[2])
+    return z * h + (1 - z) * new, c
+
+
 def resnet20(net: Pass, x: Any) -> Any:
     """Nine residual blocks of 16, 32 and 64 channels, projections where the width changes."""
     x = jax.nn.relu(net.normalization(net.convolution(x, 16, 3)))

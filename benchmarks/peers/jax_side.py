@@ -64,17 +64,19 @@ def make_step(
     return step
 
 
-PICTURES = {
+NETWORKS = {
     "cnn": (jax_networks.cnn, data.cnn_data),
     "resnet20": (jax_networks.resnet20, data.picture_data),
     "mobilenet": (jax_networks.mobilenet_tiny, data.picture_data),
+    "lstm": (jax_networks.lstm, data.sequence_data),
+    "gru": (jax_networks.gru, data.sequence_data),
 }
 
 
-def picture_step(
+def network_step(
     network: jax_networks.Network, x: Any, seed: int = 0
 ) -> tuple[State, Callable[[State, Any, Any], tuple[State, Any]]]:
-    """State and step of a network for pictures; the state ends with a key."""
+    """State and step of a network; the state ends with a key."""
     first = jax_networks.Pass(jax.random.key(seed))
     network(first, x[:1])
     optimizer = optax.adam(data.PICTURE_RATE)
@@ -97,10 +99,10 @@ def picture_step(
 
 def _problem(name: str) -> tuple[Any, ...]:
     """State, step, inputs and targets."""
-    if name in PICTURES:
-        network, read = PICTURES[name]
+    if name in NETWORKS:
+        network, read = NETWORKS[name]
         x, y = map(jnp.asarray, read())
-        return *picture_step(network, x), x, y
+        return *network_step(network, x), x, y
     if name == "seed":
         x, y = data.seed_data()
         layers, loss, rate = parameters(data.SEED_WIDTH, 10, 1), squared_error, 0.01
@@ -202,7 +204,7 @@ def mnist_fit(options: Options) -> Sample:
     split = data.mnist(options.folder())
     x, y = jnp.asarray(split.x), jnp.asarray(split.y)
     random = np.random.default_rng(options.seed)
-    state, step = picture_step(partial(jax_networks.cnn, dropout=0.5), x, options.seed)
+    state, step = network_step(partial(jax_networks.cnn, dropout=0.5), x, options.seed)
     compiled = jax.jit(lambda state, rows, x, y: step(state, x[rows], y[rows]), donate_argnums=0)
 
     def sample() -> Measured:
@@ -225,7 +227,7 @@ WORK: dict[str, dict[str, Builder]] = {
     "seed": {"jit": steps_jit("seed"), "scan": steps_scan("seed")},
     "mlp": {"jit": steps_jit("mlp"), "scan": steps_scan("mlp")},
     "images": {"jit": image_fit(False), "scan": image_fit(True)},
-    **{name: {"jit": steps_jit(name), "scan": steps_scan(name)} for name in PICTURES},
+    **{name: {"jit": steps_jit(name), "scan": steps_scan(name)} for name in NETWORKS},
     "mnist": {"jit": mnist_fit},
 }
 

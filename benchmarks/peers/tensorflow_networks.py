@@ -32,6 +32,17 @@ def cnn(dropout: float = 0.0) -> Any:
     )
 
 
+def recurrent(layer: str) -> Any:
+    """A recurrent layer whose last output is classified."""
+    return tf.keras.Sequential(
+        [
+            tf.keras.Input(data.SEQUENCE_SHAPE),
+            getattr(layers, layer)(data.SEQUENCE_UNITS),
+            layers.Dense(data.CLASSES),
+        ]
+    )
+
+
 def convolution(x: Any, filters: int, window: int, strides: int = 1) -> Any:
     """A convolution without bias that keeps the size or halves it, normalised."""
     x = layers.Conv2D(filters, window, strides, padding="same", use_bias=False)(x)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -41,10 +42,12 @@ def make_step(model: Any, loss_function: Any, rate: float) -> Callable[[Any, Any
     return step
 
 
-PICTURES = {
+NETWORKS = {
     "cnn": (tensorflow_networks.cnn, data.cnn_data),
     "resnet20": (tensorflow_networks.resnet20, data.picture_data),
     "mobilenet": (tensorflow_networks.mobilenet_tiny, data.picture_data),
+    "lstm": (partial(tensorflow_networks.recurrent, "LSTM"), data.sequence_data),
+    "gru": (partial(tensorflow_networks.recurrent, "GRU"), data.sequence_data),
 }
 
 
@@ -55,8 +58,8 @@ def _problem(name: str) -> tuple[Any, Any, Any]:
         loss = tf.keras.losses.MeanSquaredError()
         return make_step(network(data.SEED_WIDTH, (10,), 1), loss, 0.01), x, y
     loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    if name in PICTURES:
-        build, read = PICTURES[name]
+    if name in NETWORKS:
+        build, read = NETWORKS[name]
         x, y = map(tf.constant, read())
         return make_step(build(), loss, data.PICTURE_RATE), x, y
     x, y = map(tf.constant, data.mlp_data())
@@ -140,7 +143,7 @@ WORK: dict[str, dict[str, Builder]] = {
     "seed": {"function": steps("seed", False), "XLA": steps("seed", True)},
     "mlp": {"function": steps("mlp", False), "XLA": steps("mlp", True)},
     "images": {"function": image_fit(False), "XLA": image_fit(True)},
-    **{name: {"function": steps(name, False), "XLA": steps(name, True)} for name in PICTURES},
+    **{name: {"function": steps(name, False), "XLA": steps(name, True)} for name in NETWORKS},
     "mnist": {"function": mnist_fit(False), "XLA": mnist_fit(True)},
 }
 

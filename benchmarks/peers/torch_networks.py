@@ -37,6 +37,20 @@ def cnn(dropout: float = 0.0) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(128, data.CLASSES))
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer whose last output is classified."""
+
+    def __init__(self, layer: type[nn.RNNBase]) -> None:
+        super().__init__()
+        width = data.SEQUENCE_SHAPE[1]
+        self.recurrent = layer(width, data.SEQUENCE_UNITS, batch_first=True)
+        self.outputs = nn.Linear(data.SEQUENCE_UNITS, data.CLASSES)
+
+    def forward(self, x: Any) -> Any:
+        """Scores of classes."""
+        return self.outputs(self.recurrent(x)[0][:, -1])
+
+
 def convolution(
     inputs: int, outputs: int, window: int, strides: int = 1, groups: int = 1
 ) -> list[nn.Module]:

@@ -223,6 +223,18 @@ cnn_problem = picture_problem(torch_networks.cnn, data.cnn_data)
 resnet20_problem = picture_problem(torch_networks.resnet20, data.picture_data)
 mobilenet_problem = picture_problem(torch_networks.mobilenet_tiny, data.picture_data)
 
+
+def recurrent_problem(layer: type[nn.RNNBase]) -> Callable[[], tuple[Any, ...]]:
+    """Network, loss, batch and learning rate of a recurrent layer."""
+
+    def problem() -> tuple[Any, ...]:
+        x, y = map(torch.from_numpy, data.sequence_data())
+        model = torch_networks.Recurrent(layer)
+        return model, nn.CrossEntropyLoss(), x, y.long(), data.PICTURE_RATE
+
+    return problem
+
+
 WORK: dict[str, dict[str, Builder]] = {
     "seed": {name: steps(seed_problem, mode) for name, mode in MODES.items()},
     "mlp": {name: steps(mlp_problem, mode) for name, mode in MODES.items()},
@@ -233,6 +245,8 @@ WORK: dict[str, dict[str, Builder]] = {
     "cnn": {name: steps(cnn_problem, mode) for name, mode in PICTURE_MODES.items()},
     "resnet20": {name: steps(resnet20_problem, mode) for name, mode in PICTURE_MODES.items()},
     "mobilenet": {name: steps(mobilenet_problem, mode) for name, mode in PICTURE_MODES.items()},
+    "lstm": {name: steps(recurrent_problem(nn.LSTM), mode) for name, mode in MODES.items()},
+    "gru": {name: steps(recurrent_problem(nn.GRU), mode) for name, mode in MODES.items()},
     "cnn_growth": {name: growth(steps(cnn_problem, mode)) for name, mode in PICTURE_MODES.items()},
     "mnist": {name: mnist_fit(mode) for name, mode in PICTURE_MODES.items()},
     "matmul_512": {"mm": matmul("matmul_512")},
