@@ -56,6 +56,7 @@ from chainrule.losses.regression import (
     quantile_loss,
 )
 from chainrule.losses.table import LOSSES, find, from_config, get, known_names
+from chainrule.losses.temporal import CTC, ctc
 
 # Keras's names.
 BinaryCrossentropy = BinaryCrossEntropy
@@ -86,6 +87,8 @@ __all__ = [
     "focal_cross_entropy", "FocalCrossEntropy",
     "binary_focal_cross_entropy", "BinaryFocalCrossEntropy",
     "hinge", "Hinge", "squared_hinge", "SquaredHinge", "categorical_hinge", "CategoricalHinge",
+    # sequences of labels
+    "ctc", "CTC",
     # distributions
     "kl_divergence", "KLDivergence", "poisson", "Poisson",
     "gaussian_negative_log_likelihood", "GaussianNegativeLogLikelihood",

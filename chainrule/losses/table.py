@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.errors import ArgumentError, unknown_name
-from chainrule.losses import distributions, entropies, focal, margins, regression
+from chainrule.losses import distributions, entropies, focal, margins, regression, temporal
 from chainrule.losses.base import FunctionLoss, Loss, LossFunction
 
 
@@ -63,6 +63,7 @@ ROWS = (
     Row(margins.hinge, margins.Hinge),
     Row(margins.squared_hinge, margins.SquaredHinge),
     Row(margins.categorical_hinge, margins.CategoricalHinge, ("multi_class_hinge",)),
+    Row(temporal.ctc, temporal.CTC, ("connectionist_temporal_classification",)),
     Row(
         distributions.kl_divergence, distributions.KLDivergence,
         ("kl", "kld", "kl_div", "kullback_leibler_divergence"),

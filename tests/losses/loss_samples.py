@@ -29,6 +29,10 @@ _YES_LOGITS = _RANDOM.normal(size=(6, 3)) * 2
 _YES_SOFT = _RANDOM.uniform(0.1, 0.9, size=(6, 3))
 _YES_PROBABILITIES = _RANDOM.uniform(0.05, 0.95, size=(6, 3))
 _SIGNS = 2 * _YES - 1
+# Rows of labels: one more, a repeated one, none at all; filled up with -1.
+_LABELS = np.array([[1, 2, 3], [2, 2, -1], [-1, -1, -1]])
+_FRAMES = _RANDOM.normal(size=(3, 6, 4))
+_FRAME_PROBABILITIES = _RANDOM.dirichlet(np.ones(4), size=(3, 6))
 
 _PLAIN: list[Sample] = [({}, _VALUES, _PREDICTED), ({}, _VALUES[:, 0], _PREDICTED[:, :1])]
 
@@ -75,6 +79,12 @@ SAMPLES: dict[str, list[Sample]] = {
     "hinge": [({}, _SIGNS, _YES_LOGITS), ({}, _YES, _YES_LOGITS)],
     "squared_hinge": [({}, _SIGNS, _YES_LOGITS), ({}, _YES, _YES_LOGITS)],
     "categorical_hinge": [({}, _CLASSES, _LOGITS), ({}, _ONE_HOT, _LOGITS)],
+    "ctc": [
+        ({}, _LABELS, _FRAMES),
+        ({"blank": -1}, _LABELS - (_LABELS > 0), _FRAMES),
+        ({"from_logits": False}, _LABELS, _FRAME_PROBABILITIES),
+        ({"zero_infinity": True}, np.array([[1, 1, 1, 1, 1]] * 3), _FRAMES),
+    ],
     "kl_divergence": [
         ({}, _SOFT, _LOGITS),
         ({}, _ONE_HOT, _LOGITS),

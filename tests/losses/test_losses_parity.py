@@ -58,6 +58,17 @@ def _categorical_hinge(y, p):
     return torch.relu(1 + others - p[right])
 
 
+def _ctc(y, p, from_logits=True, blank=0, zero_infinity=False):
+    # PyTorch's gradient is that of the logits behind log_softmax, whatever came before.
+    logits = p if from_logits else torch.log(p)
+    rows = nn.ctc_loss(
+        torch.log_softmax(logits, -1).transpose(0, 1), y.clamp(min=0),
+        torch.full((len(y),), p.shape[1]), (y >= 0).sum(1), blank=blank % p.shape[-1],
+        reduction="none", zero_infinity=zero_infinity,
+    )  # fmt: skip
+    return rows if from_logits else rows - torch.log(p.sum(-1)).sum(-1)
+
+
 def _kl(y, p, from_logits=True):
     log_p = torch.log_softmax(p, -1) if from_logits else torch.log(p)
     return nn.kl_div(log_p, y, reduction="none").sum(-1)
@@ -92,6 +103,7 @@ REFERENCE = {
     "hinge": lambda y, p: torch.relu(1 - _signed(y) * p).mean(-1),
     "squared_hinge": lambda y, p: (torch.relu(1 - _signed(y) * p) ** 2).mean(-1),
     "categorical_hinge": _categorical_hinge,
+    "ctc": _ctc,
     "kl_divergence": _kl,
     "poisson": lambda y, p, log_input=False: nn.poisson_nll_loss(
         p, y, log_input=log_input, eps=0.0, reduction="none"
@@ -107,7 +119,8 @@ def test_no_reference_is_missing():
 
 @pytest.mark.parametrize(("name", "number", "options", "y_true", "y_pred"), CASES, ids=IDS)
 def test_value_and_gradient(name, number, options, y_true, y_pred):
-    flow = np.random.default_rng(7).normal(size=y_pred.shape[:-1])
+    shape = y_pred.shape[:1] if name == "ctc" else y_pred.shape[:-1]
+    flow = np.random.default_rng(7).normal(size=shape)
     ours = cr.tensor(y_pred)
     with cr.GradientTape() as tape:
         tape.watch(ours)
