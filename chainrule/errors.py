@@ -108,6 +108,10 @@ class MissingDependencyError(ChainruleError, ImportError):
     """An optional package that is not installed."""
 
 
+# Characters of a list of names in a message.
+MOST_LISTED = 600
+
+
 def unknown_name(where: str, kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that is in no table, with the nearest right one.
 
@@ -117,9 +121,12 @@ def unknown_name(where: str, kind: str, name: object, known: Iterable[str]) -> U
     """
     names = sorted(known)
     near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.4)
-    fix = f"did you mean {near[0]!r}?" if near else f"use one of the {len(names)} names listed"
+    fix = f"did you mean {near[0]!r}?" if near else f"use one of the {len(names)} known names"
+    listed = ", ".join(names)
+    if len(listed) > MOST_LISTED:
+        listed = f"{listed[:MOST_LISTED].rpartition(', ')[0]}, ... ({len(names)} in all)"
     return UnknownNameError(
-        where, f"unknown {kind}", got=repr(name), expected="one of " + ", ".join(names), fix=fix
+        where, f"unknown {kind}", got=repr(name), expected=f"one of {listed}", fix=fix
     )
 
 

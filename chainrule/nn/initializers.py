@@ -470,15 +470,19 @@ def get(identifier: object) -> Callable[..., Any]:
 def initial_values(
     initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str, seed: int
 ) -> Tensor:
-    """The values that ``initializer`` gives under ``seed``; a function need not take a ``key``."""
+    """The values that ``initializer`` gives under ``seed``."""
+    with outside_traces():
+        return drawn(initializer, shape, dtype, random.key(seed))
+
+
+def drawn(
+    initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str, key: Tensor
+) -> Tensor:
+    """The values that ``initializer`` gives with ``key``, which a function need not take."""
     takes_key = isinstance(initializer, Initializer) or (
         "key" in inspect.signature(initializer).parameters
     )
-    with outside_traces():
-        options = {"key": random.key(seed)} if takes_key else {}
-        values = tensor(initializer(shape, dtype, **options))
-        if values.shape != shape:
-            raise ShapeError(
-                "initializer", "wrong shape of values", got=values.shape, expected=shape
-            )
-        return values.astype(dtype)
+    values = tensor(initializer(shape, dtype, **({"key": key} if takes_key else {})))
+    if values.shape != shape:
+        raise ShapeError("initializer", "wrong shape of values", got=values.shape, expected=shape)
+    return values.astype(dtype)

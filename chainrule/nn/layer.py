@@ -126,6 +126,19 @@ class Layer(Configurable):
             fix="define call(self, inputs)",
         )
 
+    def compute_mask(self, inputs: Any, mask: Tensor | None = None) -> Tensor | None:
+        """The mask of the outputs, asked for after each call by what passes masks on.
+
+        Args:
+            inputs: what the layer was called with; None where they are not known any more.
+            mask: their mask, (N, steps), True for the steps that are there, or None.
+
+        Returns:
+            Here the mask of the inputs; a container drops it where the outputs are no sequences of
+            these steps.
+        """
+        return mask
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output for an input of this shape; None stands for the batch.
 

@@ -21,6 +21,7 @@ from chainrule.tensor.elementwise import (
     exp,
     floating,
     is_finite,
+    less,
     less_equal,
     log,
     log1p,
@@ -147,6 +148,25 @@ def one_hot(indices: Any, depth: int, dtype: Any = "float32") -> Tensor:
         )
     places = iota((depth,), 0, indices.dtype)
     return astype(expand_dims(indices, -1) == places, as_dtype(dtype))
+
+
+def sequence_mask(lengths: Any, max_length: int) -> Tensor:
+    """Which steps of padded sequences are there: True for the first ``lengths`` of each row.
+
+    Shapes:
+        (...,) integers -> (..., max_length) truth values
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.sequence_mask([1, 3], 3).tolist()
+        [[True, False, False], [True, True, True]]
+    """
+    lengths = as_tensor(lengths)
+    if lengths.dtype.kind not in "iu":
+        raise ArgumentError(
+            "sequence_mask", "not integers", got=lengths.dtype.name, expected="integer lengths"
+        )
+    return less(iota((max_length,), 0, lengths.dtype), expand_dims(lengths, -1))
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

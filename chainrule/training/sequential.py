@@ -5,7 +5,10 @@ from typing import Any, Unpack
 
 from chainrule.errors import ArgumentError
 from chainrule.nn import Layer
+from chainrule.nn.calling import call_parameters
 from chainrule.nn.layer import LayerOptions
+from chainrule.nn.layers.shaping import InputLayer
+from chainrule.nn.masks import kept, step_mask
 from chainrule.nn.naming import snake_case
 from chainrule.nn.registry import register
 from chainrule.tensor import Tensor
@@ -67,12 +70,33 @@ class Sequential(Model):
         self._stack.append(layer)
         self.forget_compiled()
 
-    def call(self, inputs: Tensor) -> Any:
-        """The output of the last layer."""
+    def call(self, inputs: Tensor, mask: Any = None) -> Any:
+        """The output of the last layer.
+
+        Args:
+            inputs: what the first layer takes.
+            mask: True for the steps of each sequence that are there, (N, steps). Each layer that
+                takes a mask is given it, up to a layer whose outputs are no sequences of these
+                steps. Default None: all are there, unless a layer says otherwise, as an `Embedding`
+                with a ``padding_index`` does.
+        """
+        known = None if mask is None else step_mask(self.where, mask, inputs.shape)
         outputs: Any = inputs
         for layer in self._stack:
-            outputs = layer(outputs)
+            before = outputs
+            if known is not None and "mask" in call_parameters(type(layer)):
+                outputs = layer(outputs, mask=known)
+            else:
+                outputs = layer(outputs)
+            known = kept(layer.compute_mask(before, known), layer.output_shape)
         return outputs
+
+    def compute_mask(self, inputs: Any, mask: Tensor | None = None) -> Tensor | None:
+        """The mask that is left behind the last layer."""
+        for layer in self._stack:
+            mask = kept(layer.compute_mask(inputs, mask), layer.output_shape)
+            inputs = inputs if isinstance(layer, InputLayer) else None
+        return mask
 
     def named_layers(self) -> list[tuple[str, Layer]]:
         """The layers with their names."""

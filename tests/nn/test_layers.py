@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from audio_layer_cases import CASES as AUDIO_CASES
 from picture_layer_cases import CASES as PICTURE_CASES
+from recurrent_layer_cases import CASES as RECURRENT_CASES
 
 import chainrule as cr
 from chainrule.nn.registry import LAYERS
@@ -91,7 +92,7 @@ CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
         (lambda: cr.layers.Add(), [(4, 3, 2), (4, 1, 2)], {}),
     ],
 }  # fmt: skip
-for _name, _cases in [*PICTURE_CASES.items(), *AUDIO_CASES.items()]:
+for _name, _cases in [*PICTURE_CASES.items(), *AUDIO_CASES.items(), *RECURRENT_CASES.items()]:
     CASES[_name] = CASES.get(_name, []) + _cases
 # The lists of the issues, written out again so that a lost layer shows.
 PROMISED = [
@@ -120,6 +121,10 @@ PROMISED = [
     "SpatialDropout2D",
     "GroupNormalization",
     "ResidualBlock",
+    "SimpleRNN",
+    "LSTM",
+    "GRU",
+    "RNN",
 ]
 
 

@@ -63,6 +63,25 @@ def picture_layers() -> dict[str, cr.Layer]:
     return {type(layer).__name__: layer for layer in [*convolutions, *windows, *whole, *sizes]}
 
 
+def sequence_layers() -> dict[str, cr.Layer]:
+    layers = cr.layers
+    cells = [
+        layers.SimpleRNNCell(3),
+        layers.LSTMCell(2, unit_forget_bias=False),
+        layers.GRUCell(3, recurrent_activation="relu", reset_after=False),
+    ]
+    several = [
+        layers.RNN([layers.GRUCell(2), layers.SimpleRNNCell(3)], bidirectional=True, merge="mean"),
+        layers.SimpleRNN(2, go_backwards=True, use_bias=False),
+        layers.LSTM(2, num_layers=2, bidirectional=True, dropout=0.1, recurrent_dropout=0.2),
+        layers.GRU(3, stateful=True, batch_size=8, return_sequences=True),
+        layers.TimeDistributed(layers.Dense(2)),
+        layers.Masking(-1.0),
+    ]
+    over = {type(cell).__name__: layers.RNN(cell) for cell in cells}
+    return over | {type(layer).__name__: layer for layer in several}
+
+
 def over_pictures(layer: cr.Layer) -> cr.Model:
     shapes = {"1D": (10, 2), "3D": (2, 2, 5, 1)}
     shape = shapes.get(type(layer).__name__[-2:], (2, 5, 2))
@@ -133,6 +152,13 @@ MODELS: dict[str, Callable[[], tuple[cr.Model, Any]]] = {
     **{
         name: lambda layer=layer: (over_pictures(layer), PICTURES)
         for name, layer in picture_layers().items()
+    },
+    **{
+        name: lambda layer=layer: (
+            cr.Sequential([cr.layers.Reshape((2, 2)), layer, cr.layers.Flatten()]),
+            X,
+        )
+        for name, layer in sequence_layers().items()
     },
     "Reshape": lambda: (
         cr.Sequential([cr.layers.Reshape((2, -1)), cr.layers.Dense(3), cr.layers.Flatten()]),

@@ -21,6 +21,7 @@ from chainrule.nn.layers.augmentation import (
     RandomZoom,
 )
 from chainrule.nn.layers.bag import EmbeddingBag, TokenDropout
+from chainrule.nn.layers.cells import Cell, GRUCell, LSTMCell, SimpleRNNCell
 from chainrule.nn.layers.convolution import (
     Conv1D,
     Conv1d,
@@ -55,8 +56,10 @@ from chainrule.nn.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from chainrule.nn.layers.recurrent import GRU, LSTM, RNN, SimpleRNN
 from chainrule.nn.layers.residual import ResidualBlock
 from chainrule.nn.layers.shaping import Flatten, Input, InputLayer, Reshape
+from chainrule.nn.layers.time import Masking, TimeDistributed
 from chainrule.nn.naming import look_up
 
 __all__ = [
@@ -66,6 +69,7 @@ __all__ = [
     "AveragePooling2D",
     "AveragePooling3D",
     "BatchNormalization",
+    "Cell",
     "Concatenate",
     "Conv1D",
     "Conv1d",
@@ -82,6 +86,8 @@ __all__ = [
     "Embedding",
     "EmbeddingBag",
     "Flatten",
+    "GRU",
+    "GRUCell",
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
@@ -92,14 +98,18 @@ __all__ = [
     "GroupNormalization",
     "Input",
     "InputLayer",
+    "LSTM",
+    "LSTMCell",
     "Layer",
     "LayerNormalization",
     "Linear",
     "LogMel",
     "MFCC",
+    "Masking",
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",
+    "RNN",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",
@@ -113,8 +123,11 @@ __all__ = [
     "Reshape",
     "ResidualBlock",
     "SeparableConv2D",
+    "SimpleRNN",
+    "SimpleRNNCell",
     "SpatialDropout2D",
     "SpecAugment",
+    "TimeDistributed",
     "TokenDropout",
     "UpSampling2D",
     "ZeroPadding2D",

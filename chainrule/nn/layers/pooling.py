@@ -1,5 +1,6 @@
 """Layers that keep the largest or the mean of each window, or of the whole input."""
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, Unpack
 
@@ -7,6 +8,7 @@ from chainrule.graph.windows import window_max
 from chainrule.nn.configurable import also_accept
 from chainrule.nn.layer import Layer, LayerOptions, Shape
 from chainrule.nn.layers.spatial import checked_padding, spatial_axes
+from chainrule.nn.masks import spread, step_mask
 from chainrule.nn.registry import register
 from chainrule.nn.validate import truth
 from chainrule.tensor import Tensor, functions
@@ -226,7 +228,8 @@ class _GlobalPooling(Layer):
 class GlobalMaxPooling1D(_GlobalPooling):
     """The largest element of each channel of a sequence.
 
-    Shapes: x (N, steps, C), y (N, C), or (N, 1, C) with ``keepdims``.
+    Shapes: x (N, steps, C), y (N, C), or (N, 1, C) with ``keepdims``. With ``mask`` (N, steps),
+    an argument of the call, over the steps where it is True; 0 where there are none.
 
     Args:
         keepdims, options: as in `GlobalAveragePooling2D`.
@@ -239,6 +242,14 @@ class GlobalMaxPooling1D(_GlobalPooling):
 
     rank = 1
     pool = staticmethod(functions.max)
+
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        if mask is None:
+            return super().call(inputs)
+        spatial_axes(self, inputs.shape, 1)
+        there = spread(step_mask(self.where, mask, inputs.shape), 3)
+        largest = super().call(functions.where(there, inputs, -math.inf))
+        return functions.where(functions.any(there, 1, keepdims=self.keepdims), largest, 0)
 
 
 @register
@@ -283,7 +294,8 @@ class GlobalMaxPooling3D(_GlobalPooling):
 class GlobalAveragePooling1D(_GlobalPooling):
     """The mean of each channel of a sequence.
 
-    Shapes: x (N, steps, C), y (N, C), or (N, 1, C) with ``keepdims``.
+    Shapes: x (N, steps, C), y (N, C), or (N, 1, C) with ``keepdims``. With ``mask`` (N, steps),
+    an argument of the call, over the steps where it is True; 0 where there are none.
 
     Args:
         keepdims, options: as in `GlobalAveragePooling2D`.
@@ -296,6 +308,16 @@ class GlobalAveragePooling1D(_GlobalPooling):
 
     rank = 1
     pool = staticmethod(functions.mean)
+
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        if mask is None:
+            return super().call(inputs)
+        spatial_axes(self, inputs.shape, 1)
+        inputs = inputs if inputs.dtype.kind == "f" else inputs.astype(self.dtype)
+        there = spread(step_mask(self.where, mask, inputs.shape), 3)
+        total = functions.sum(functions.where(there, inputs, 0), 1, keepdims=self.keepdims)
+        count = functions.sum(there.astype(inputs.dtype), 1, keepdims=self.keepdims)
+        return total / functions.maximum(count, 1)
 
 
 @register
