@@ -501,12 +501,25 @@ class Plan:
         value, axis = node.outputs[0], node.attributes["axis"]
         target = self._new("temporary", value.dtype, value.shape)
         begin = [0] * len(value.shape)
+        writers = []
         for x in node.inputs:
             end = [a + n for a, n in zip(begin, x.shape, strict=True)]
             step = (1,) * len(begin)
-            self._copy(self._view(x), views.slice_(target, tuple(begin), tuple(end), step))
+            writers.append(self._put(x, views.slice_(target, tuple(begin), tuple(end), step)))
             begin[axis] += x.shape[axis]
+        self._written_by[target.buffer] = max(writers)
         self._views[value] = target
+
+    def _put(self, value: Value, place: View) -> int:
+        """Write a value to a place: the group that computes it does, if it stands nowhere yet.
+        Returns the position of the kernel that does.
+        """
+        if value in self._home and value not in self._views:
+            position, group = self._home[value]
+            group.stores[value] = self._views[value] = place
+            return position
+        self._copy(self._view(value), place)
+        return len(self.kernels) - 1
 
     def _copy(self, source: View, target: View) -> None:
         """A kernel that moves elements from one view to another."""
