@@ -37,6 +37,7 @@ from chainrule.tensor.functions import *  # noqa: F403  # its __all__ is the lis
 if TYPE_CHECKING:
     from chainrule import (
         data,
+        decoding,
         estimators,
         explain,
         losses,
@@ -67,6 +68,7 @@ _LAZY = {
     "check_gradients": ("chainrule.testing.gradients", "check_gradients"),
     "constraints": ("chainrule.nn.constraints", ""),
     "data": ("chainrule.data", ""),
+    "decoding": ("chainrule.decoding", ""),
     "estimators": ("chainrule.estimators", ""),
     "explain": ("chainrule.explain", ""),
     "initializers": ("chainrule.nn.initializers", ""),
@@ -111,6 +113,7 @@ __all__ = [
     "constraints",
     "custom_gradient",
     "data",
+    "decoding",
     "errors",
     "estimators",
     "explain",

@@ -20,6 +20,7 @@ NAMES = {
     "constraints",
     "custom_gradient",
     "data",
+    "decoding",
     "errors",
     "estimators",
     "explain",

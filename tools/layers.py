@@ -20,7 +20,7 @@ _FLOOR_1 = (*_FLOOR_0, "graph")
 _FLOOR_2 = (*_FLOOR_1, "backprop", "passes")
 _FLOOR_3 = (*_FLOOR_2, "backends", "backends.reference", "backends.cpu")
 _FLOOR_4 = (*_FLOOR_3, "tensor")
-_FLOOR_5 = (*_FLOOR_4, "nn", "optimizers", "losses", "metrics", "data")
+_FLOOR_5 = (*_FLOOR_4, "decoding", "nn", "optimizers", "losses", "metrics", "data")
 _FLOOR_6 = (*_FLOOR_5, "training", "formats")
 _FLOOR_7 = (*_FLOOR_6, "networks", "estimators", "explain", "plot")
 
@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "nn": _FLOOR_4,
     "optimizers": _FLOOR_4,
     "losses": _FLOOR_4,
-    "metrics": (*_FLOOR_4, "losses"),
+    "decoding": _FLOOR_4,
+    "metrics": (*_FLOOR_4, "losses", "decoding"),
     "data": ("errors", "cache_folder"),
     "formats": ("errors",),
     "training": (*_FLOOR_5, "formats", "figures"),

@@ -7,6 +7,7 @@ is a metric too.
 from chainrule.metrics.accuracy import Accuracy, BinaryAccuracy, CategoricalAccuracy, TopKAccuracy
 from chainrule.metrics.base import Mean, MeanLoss, Metric
 from chainrule.metrics.confusion import ConfusionMatrix
+from chainrule.metrics.edits import CharacterErrorRate, WordErrorRate, edit_distance
 from chainrule.metrics.ranking import AUC
 from chainrule.metrics.rates import F1, Precision, Recall
 from chainrule.metrics.regression import R2, RootMeanSquaredError
@@ -23,6 +24,7 @@ __all__ = [
     "Metric", "Mean", "MeanLoss", "METRICS", "get", "known_names",
     "Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "TopKAccuracy",
     "Precision", "Recall", "F1", "AUC", "ConfusionMatrix", "RootMeanSquaredError", "R2",
+    "CharacterErrorRate", "WordErrorRate", "edit_distance",
     "SparseCategoricalAccuracy", "TopKCategoricalAccuracy", "SparseTopKCategoricalAccuracy",
     "F1Score", "R2Score",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from chainrule.losses import Loss
 from chainrule.metrics.accuracy import Accuracy, BinaryAccuracy, CategoricalAccuracy, TopKAccuracy
 from chainrule.metrics.base import MeanLoss, Metric
 from chainrule.metrics.confusion import ConfusionMatrix
+from chainrule.metrics.edits import CharacterErrorRate, WordErrorRate
 from chainrule.metrics.ranking import AUC
 from chainrule.metrics.rates import F1, Precision, Recall
 from chainrule.metrics.regression import R2, RootMeanSquaredError
@@ -61,6 +62,8 @@ ROWS = (
     Row("rmse", RootMeanSquaredError, ("root_mean_squared_error",)),
     Row("r2", R2, ("r2_score",)),
     Row("confusion_matrix", ConfusionMatrix),
+    Row("character_error_rate", CharacterErrorRate, ("cer",)),
+    Row("word_error_rate", WordErrorRate, ("wer",)),
 )  # fmt: skip
 
 #: the metric's own name -> its row.
