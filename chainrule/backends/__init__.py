@@ -1,8 +1,10 @@
 """Floor 3: what runs graphs. Back ends never import each other."""
 
+from collections.abc import Callable
+
 from chainrule.backends import reference
 from chainrule.backends.compiled import Compiled, compiled
-from chainrule.backends.executable import Compile, Executable, Repetition
+from chainrule.backends.executable import Backend, Executable, Repetition
 from chainrule.graph.graph import Graph
 
 
@@ -13,6 +15,15 @@ def _compile_for_cpu(graph: Graph) -> Executable:
     return cpu.compile(graph)
 
 
-BACKENDS: dict[str, Compile] = {"reference": reference.compile, "cpu": _compile_for_cpu}
+def _compile_once_for_cpu(key: bytes, traced: Graph, optimized: Callable[[], Graph]) -> Executable:
+    from chainrule.backends import cpu
 
-__all__ = ["BACKENDS", "Compile", "Compiled", "Executable", "Repetition", "compiled"]
+    return cpu.compile_once(key, traced, optimized)
+
+
+BACKENDS = {
+    "reference": Backend(reference.compile, returns_views=True),
+    "cpu": Backend(_compile_for_cpu, _compile_once_for_cpu),
+}
+
+__all__ = ["BACKENDS", "Backend", "Compiled", "Executable", "Repetition", "compiled"]

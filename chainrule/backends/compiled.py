@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from functools import cached_property
 from weakref import WeakValueDictionary
 
-from chainrule.backends.executable import Compile, Executable
+from chainrule.backends.executable import Backend, Executable
 from chainrule.config import config
 from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
@@ -21,20 +22,26 @@ from chainrule.passes import optimize
 # About what the objects of a node take, its part of the plan and of the machine code.
 _BYTES_A_NODE = 2048
 
-_Key = tuple[bytes, str, Compile, str]
+_Key = tuple[bytes, str, Backend, str]
 
 
 class _Entry:
-    """An optimised graph, its executable, and the names in the traced graph it was made from."""
+    """A traced graph and the executable of what it becomes."""
 
-    def __init__(self, traced: Graph, compile_graph: Compile) -> None:
-        self.graph = optimize(traced)
-        self.executable = compile_graph(self.graph)
+    def __init__(self, key: bytes, traced: Graph, backend: Backend) -> None:
+        self.traced = traced
         self.names = _names(traced)
-        constants = [n.attributes["value"] for n in self.graph if n.primitive.name == "constant"]
-        self._bytes: int = len(self.graph) * _BYTES_A_NODE + sum(
-            array.nbytes for array in constants
-        )
+        if backend.once is None or config.check == "debug":
+            self.executable = backend(self.graph)
+        else:
+            self.executable = backend.once(key, traced, lambda: self.graph)
+        constants = [n.attributes["value"] for n in traced if n.primitive.name == "constant"]
+        self._bytes: int = len(traced) * _BYTES_A_NODE + sum(array.nbytes for array in constants)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The optimised graph; made when somebody asks for it."""
+        return optimize(self.traced)
 
     @property
     def size(self) -> int:
@@ -50,17 +57,21 @@ class Compiled:
     """A graph made ready to run.
 
     Attributes:
-        graph: the optimised graph that runs. Where an equal graph was compiled before it is that
-            one, with its names.
         executable: what runs it; other programs may hold it too.
     """
 
-    def __init__(self, traced: Graph, entry: _Entry, compile_graph: Compile) -> None:
-        self.graph: Graph = entry.graph
+    def __init__(self, traced: Graph, entry: _Entry, backend: Backend) -> None:
         self.executable: Executable = entry.executable
         self._entry = entry  # programs in use are found again
-        self._compile = compile_graph
+        self._backend = backend
         self._traced = traced if _names(traced) != entry.names else None
+
+    @property
+    def graph(self) -> Graph:
+        """The optimised graph that runs. Where an equal graph was compiled before it is that one,
+        with its names.
+        """
+        return self._entry.graph
 
     def named_graph(self) -> Graph:
         """The optimised graph, with the names of the graph that was given."""
@@ -68,7 +79,7 @@ class Compiled:
 
     def explain(self, measure: bool = False) -> str:
         """What runs, and for which layers; see ``Executable.explain``."""
-        named = self.executable if self._traced is None else self._compile(self.named_graph())
+        named = self.executable if self._traced is None else self._backend(self.named_graph())
         return named.explain(measure)
 
 
@@ -91,19 +102,19 @@ class Compilations:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, traced: Graph, compile_graph: Compile) -> Compiled:
-        """The graph compiled, by ``compile_graph`` unless that was done before."""
-        key = (fingerprint(traced), traced.name, compile_graph, config.check)
+    def get(self, traced: Graph, backend: Backend) -> Compiled:
+        """The graph compiled, by ``backend`` unless that was done before."""
+        key = (fingerprint(traced), traced.name, backend, config.check)
         with self.lock:
             entry = self._used.get(key)
         if entry is None:
-            made = _Entry(traced, compile_graph)
+            made = _Entry(key[0], traced, backend)
             with self.lock:
                 # Another thread may have been first: all hold the same one.
                 entry = self._used.setdefault(key, made)
         with self.lock:
             self._keep(key, entry)
-        return Compiled(traced, entry, compile_graph)
+        return Compiled(traced, entry, backend)
 
     def _keep(self, key: _Key, entry: _Entry) -> None:
         fresh = key not in self._kept
@@ -126,12 +137,12 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def compiled(traced: Graph, compile_graph: Compile) -> Compiled:
+def compiled(traced: Graph, backend: Backend) -> Compiled:
     """A traced graph optimised and compiled; what was done for an equal graph is used again.
 
     Args:
         traced: the graph; errors name the executable after it, so graphs of different names are
             never equal.
-        compile_graph: the back end, one of ``BACKENDS``.
+        backend: one of ``BACKENDS``.
     """
-    return _compilations.get(traced, compile_graph)
+    return _compilations.get(traced, backend)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -45,7 +46,24 @@ class Executable(Protocol):
         """What runs, and why so; with ``measure`` it is run, on zeros, to say how long it takes."""
 
 
-Compile = Callable[[Graph], Executable]
+@dataclass(frozen=True)
+class Backend:
+    """What makes graphs ready to run.
+
+    Attributes:
+        compile: makes a graph ready as it is.
+        once: the same for a traced graph that is to be optimised: its fingerprint, itself, and what
+            gives the optimised graph. Given where what was made in another process is found again.
+        returns_views: whether outputs may share memory with inputs and constants.
+    """
+
+    compile: Callable[[Graph], Executable]
+    once: Callable[[bytes, Graph, Callable[[], Graph]], Executable] | None = None
+    returns_views: bool = False
+
+    def __call__(self, graph: Graph) -> Executable:
+        """The graph ready to run."""
+        return self.compile(graph)
 
 
 def repeat_one_by_one(

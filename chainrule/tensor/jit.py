@@ -59,9 +59,10 @@ class Program:
             (places.get(id(v), -1), i) for i, v in enumerate(self._assigned, self._returns)
         )
         graph = trace.builder.finish([*values, *trace.outputs()])
-        self.compiled = compiled(graph, BACKENDS[config.backend])
+        backend = BACKENDS[config.backend]
+        self.compiled = compiled(graph, backend)
         self.executable = self.compiled.executable
-        self._copied = _views_of_inputs(self.compiled.graph)
+        self._copied = _views_of_inputs(self.compiled.graph) if backend.returns_views else []
 
     def run(self, arrays: list[NDArray[Any]]) -> Any:
         """Run with these arrays and the variables' present values; assign what was assigned."""

@@ -21,6 +21,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -238,10 +239,14 @@ def _cache() -> ObjectCache:
 
 def entry_name(ir_text: str, variant: str | None = None) -> str:
     """The name of a module's object code: a hash of the text and of all else it depends on."""
+    return _name("", ir_text.encode(), variant)
+
+
+def _name(kind: str, content: bytes, variant: str | None = None) -> str:
     version = getattr(sys.modules["chainrule"], "__version__", "")
     facts = (version, llvm.version(), llvm.CODE_GENERATION, *llvm.machine(variant))
     digest = hashlib.sha256("\n".join(facts).encode())
-    digest.update(b"\n\n" + ir_text.encode())
+    digest.update(f"\n{kind}\n".encode() + content)
     return digest.hexdigest()
 
 
@@ -252,18 +257,29 @@ def object_code(ir_text: str, variant: str | None = None) -> bytes:
 
 
 def _object_code(name: str, ir_text: str, variant: str | None) -> bytes:
-    content = _objects.get(name)
-    if content is None:
-        content = _cache().read(name)
+    content = _kept_code(name)
     if content is None:
         content = llvm.compile_object(ir_text, variant)
         _cache().write(name, content)
+        _remember(name, content)
+    return content
+
+
+def _kept_code(name: str) -> bytes | None:
+    content = _objects.get(name)
+    if content is None:
+        content = _cache().read(name)
+    if content is not None:
+        _remember(name, content)
+    return content
+
+
+def _remember(name: str, content: bytes) -> None:
     _objects[name] = content
     _objects.move_to_end(name)
     total = sum(map(len, _objects.values()))
     while total > MEMORY_LIMIT and len(_objects) > 1:
         total -= len(_objects.popitem(last=False)[1])
-    return content
 
 
 def library(
@@ -305,3 +321,57 @@ def library(
             found = llvm.load_object(_object_code(name, ir_text, variant), names, symbols)
         _loaded[key] = found
         return found
+
+
+def kept_library(
+    name: str, names: Sequence[str], symbols: Mapping[str, int] | None = None
+) -> llvm.Library | None:
+    """A module by the name of its object code; None if that is not kept or cannot be loaded."""
+    key = (name, *names)
+    with llvm.LOCK:
+        found = _loaded.get(key)
+        content = _kept_code(name) if found is None else None
+        if content is not None:
+            with contextlib.suppress(StateError):
+                found = _loaded[key] = llvm.load_object(content, names, symbols or {})
+        return found
+
+
+# ---- descriptions of compiled graphs
+
+# The parts of the package that a graph goes through on its way to code.
+_COMPILER = ("graph", "passes", "backends/cpu")
+
+
+@cache
+def _compiler_digest() -> str:
+    """A hash of the compiler itself: what another one has made is not used."""
+    root = Path(__file__).parents[2]
+    files = sorted(path for part in _COMPILER for path in (root / part).rglob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        with contextlib.suppress(OSError):  # in an archive: then the version alone must tell
+            digest.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def description_name(key: bytes, target: str) -> str:
+    """The name of what is kept of a compiled graph besides its code.
+
+    Args:
+        key: a hash of the graph.
+        target: the kind of processor that it was planned for.
+    """
+    return _name(f"description {_compiler_digest()} {target}", key)
+
+
+def read_description(name: str) -> bytes | None:
+    """What is kept under this name, if there is something that can be trusted."""
+    with llvm.LOCK:
+        return _cache().read(name)
+
+
+def write_description(name: str, content: bytes) -> None:
+    """Keep it; a failure is no error."""
+    with llvm.LOCK:
+        _cache().write(name, content)

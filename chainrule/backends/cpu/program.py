@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.backends.cpu import llvm
-from chainrule.backends.cpu.cache import library
+from chainrule.backends.cpu.blueprint import Blueprint, blueprint_of
+from chainrule.backends.cpu.cache import entry_name, kept_library, library
 from chainrule.backends.cpu.entry import Call, entry_text
+from chainrule.backends.cpu.llvm import Library
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.threads import Runner, native, step_tables
 
@@ -18,11 +20,14 @@ Pairs = Sequence[tuple[int, int]]
 
 
 class Program:
-    """A compiled plan."""
+    """A compiled plan.
 
-    def __init__(self, plan: Plan) -> None:
-        loaded = library(module_text(plan), ["program"], native().symbols)
-        pieces = max((kernel.pieces(plan.target) for kernel in plan.kernels), default=1)
+    Args:
+        loaded: its code.
+        pieces: the greatest number of pieces of its kernels.
+    """
+
+    def __init__(self, loaded: Library, pieces: int) -> None:
         self._runner = Runner(loaded, pieces)
 
     def run(self, table: int) -> None:
@@ -37,6 +42,25 @@ class Program:
         self._runner.run(tables.ctypes.data, count, tables.strides[0], len(tables))
 
 
+def build(plan: Plan) -> tuple[Program, Blueprint]:
+    """A plan compiled, and what its executable needs to know of it."""
+    text = module_text(plan)
+    loaded = library(text, ["program"], native().symbols)
+    blueprint = blueprint_of(plan, entry_name(text), most_pieces(plan))
+    return Program(loaded, blueprint.pieces), blueprint
+
+
+def rebuild(blueprint: Blueprint) -> Program | None:
+    """The program of a blueprint that was kept, if its code was kept too."""
+    loaded = kept_library(blueprint.code, ["program"], native().symbols)
+    return None if loaded is None else Program(loaded, blueprint.pieces)
+
+
+def most_pieces(plan: Plan) -> int:
+    """The greatest number of pieces of a plan's kernels."""
+    return max((kernel.pieces(plan.target) for kernel in plan.kernels), default=1)
+
+
 class TimedProgram:
     """A plan compiled with a clock, read after every kernel."""
 
@@ -44,8 +68,7 @@ class TimedProgram:
         loaded = library(
             module_text(plan, timed=True), ["program", "program_times"], native().symbols
         )
-        pieces = max((kernel.pieces(plan.target) for kernel in plan.kernels), default=1)
-        self._runner = Runner(loaded, pieces)
+        self._runner = Runner(loaded, most_pieces(plan))
         ticks = ctypes.c_int64 * len(plan.kernels)
         self._ticks = ticks.from_address(loaded.address("program_times"))
 
