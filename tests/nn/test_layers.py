@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attention_layer_cases import CASES as ATTENTION_CASES
 from audio_layer_cases import CASES as AUDIO_CASES
 from picture_layer_cases import CASES as PICTURE_CASES
 from recurrent_layer_cases import CASES as RECURRENT_CASES
@@ -92,7 +93,12 @@ CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
         (lambda: cr.layers.Add(), [(4, 3, 2), (4, 1, 2)], {}),
     ],
 }  # fmt: skip
-for _name, _cases in [*PICTURE_CASES.items(), *AUDIO_CASES.items(), *RECURRENT_CASES.items()]:
+for _name, _cases in [
+    *PICTURE_CASES.items(),
+    *AUDIO_CASES.items(),
+    *RECURRENT_CASES.items(),
+    *ATTENTION_CASES.items(),
+]:
     CASES[_name] = CASES.get(_name, []) + _cases
 # The lists of the issues, written out again so that a lost layer shows.
 PROMISED = [
@@ -121,6 +127,10 @@ PROMISED = [
     "SpatialDropout2D",
     "GroupNormalization",
     "ResidualBlock",
+    "MultiHeadAttention",
+    "PositionalEmbedding",
+    "PositionalEncoding",
+    "TransformerBlock",
     "SimpleRNN",
     "LSTM",
     "GRU",

@@ -77,6 +77,10 @@ def sequence_layers() -> dict[str, cr.Layer]:
         layers.GRU(3, stateful=True, batch_size=8, return_sequences=True),
         layers.TimeDistributed(layers.Dense(2)),
         layers.Masking(-1.0),
+        layers.MultiHeadAttention(2, 3, 2, dropout=0.2, causal=True, kernel_regularizer="l2"),
+        layers.PositionalEncoding(100.0),
+        layers.PositionalEmbedding(9, embeddings_initializer="normal"),
+        layers.TransformerBlock(2, 3, 4, "relu", dropout=0.1, epsilon=0.1),
     ]
     over = {type(cell).__name__: layers.RNN(cell) for cell in cells}
     return over | {type(layer).__name__: layer for layer in several}

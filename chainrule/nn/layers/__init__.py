@@ -3,6 +3,7 @@
 from chainrule.nn import registry
 from chainrule.nn.layer import Layer
 from chainrule.nn.layers.activation import Activation
+from chainrule.nn.layers.attention import MultiHeadAttention
 from chainrule.nn.layers.audio import MFCC, LogMel
 from chainrule.nn.layers.audio_augmentation import (
     RandomNoise,
@@ -56,10 +57,12 @@ from chainrule.nn.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from chainrule.nn.layers.positions import PositionalEmbedding, PositionalEncoding
 from chainrule.nn.layers.recurrent import GRU, LSTM, RNN, SimpleRNN
 from chainrule.nn.layers.residual import ResidualBlock
 from chainrule.nn.layers.shaping import Flatten, Input, InputLayer, Reshape
 from chainrule.nn.layers.time import Masking, TimeDistributed
+from chainrule.nn.layers.transformer import TransformerBlock
 from chainrule.nn.naming import look_up
 
 __all__ = [
@@ -109,6 +112,9 @@ __all__ = [
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",
+    "MultiHeadAttention",
+    "PositionalEmbedding",
+    "PositionalEncoding",
     "RNN",
     "RandomBrightness",
     "RandomContrast",
@@ -127,8 +133,9 @@ __all__ = [
     "SimpleRNNCell",
     "SpatialDropout2D",
     "SpecAugment",
-    "TimeDistributed",
     "TokenDropout",
+    "TimeDistributed",
+    "TransformerBlock",
     "UpSampling2D",
     "ZeroPadding2D",
     "get",
