@@ -1,4 +1,4 @@
-"""What is said in sounds: letters as numbers, and batches of sounds of similar length."""
+"""What is said in sounds: letters as numbers."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -11,8 +11,9 @@ from chainrule.data.checks import StoredConfig
 from chainrule.errors import DataError
 
 MAX_LETTERS = 1_000
-BLANK = 0
-"""The number of "nothing is said here", which `ctc` needs; letters count from 1."""
+BLANK, FILL = 0, -1
+"""The number of "nothing is said here", which `ctc` needs, and what fills up
+short rows; letters count from 1."""
 
 
 def normalized(text: str) -> str:
@@ -34,9 +35,7 @@ class Alphabet:
         >>> alphabet = Alphabet.of(["two", "one two"])
         >>> alphabet.letters, alphabet.encode("two").tolist()
         (' enotw', [5, 6, 4])
-        >>> alphabet.decode([5, 0, 6, 6, 4])
-        'twwo'
-        >>> alphabet.collapsed([5, 5, 0, 6, 6, 4])
+        >>> alphabet.decode([5, 6, 4, -1, -1])
         'two'
     """
 
@@ -78,15 +77,21 @@ class Alphabet:
             ) from None  # fmt: skip
         return np.array(codes, np.int32)
 
-    def decode(self, codes: Iterable[int]) -> str:
-        """The letters of the numbers; blanks are left out."""
-        return "".join(self.letters[code - 1] for code in codes if code != BLANK)
+    def encode_all(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        """The numbers of N texts, filled up with -1: (N, L), L the most letters.
 
-    def collapsed(self, codes: Sequence[int] | NDArray[Any]) -> str:
-        """What a path of `ctc` says: of equal numbers side by side one, without the blanks."""
-        path = np.asarray(codes)
-        first = np.append(True, path[1:] != path[:-1])[: len(path)]
-        return self.decode(path[first].tolist())
+        Raises:
+            DataError: a letter that the alphabet does not have.
+        """
+        rows = [self.encode(text) for text in texts]
+        result = np.full((len(rows), max(map(len, rows), default=0)), FILL, np.int32)
+        for row, codes in zip(result, rows, strict=True):
+            row[: len(codes)] = codes
+        return result
+
+    def decode(self, codes: Iterable[int]) -> str:
+        """The letters of the numbers; blanks and what fills up rows (-1) are left out."""
+        return "".join(self.letters[code - 1] for code in codes if code > BLANK)
 
     def to_config(self) -> dict[str, Any]:
         """Return JSON-able values."""
@@ -105,49 +110,3 @@ class Alphabet:
         if not good or letters != "".join(sorted(set(letters))):
             raise stored.wrong("letters", letters, f"1 to {MAX_LETTERS} sorted letters")
         return cls(letters)
-
-
-def edit_distance(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """The fewest insertions, deletions and replacements that turn one into the other.
-
-    >>> edit_distance("kitten", "sitting")
-    3
-
-    Reference: Wagner and Fischer, "The string-to-string correction problem", 1974.
-    """
-    row = list(range(len(other) + 1))
-    for i, item in enumerate(one, 1):
-        before, row[0] = row[0], i
-        for j, against in enumerate(other, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (item != against))
-    return row[-1]
-
-
-def error_rate(truth: Sequence[Sequence[Any]], found: Sequence[Sequence[Any]]) -> float:
-    """Edits over the true length, all texts together: of strings the letter error rate, of lists of
-    words the word error rate.
-
-    >>> error_rate(["one two", "six"], ["one too", "six"])
-    0.1
-    """
-    edits = sum(edit_distance(one, other) for one, other in zip(truth, found, strict=True))
-    return edits / max(1, sum(map(len, truth)))
-
-
-def buckets(lengths: NDArray[np.int64], most: int = 4) -> list[tuple[int, NDArray[np.int64]]]:
-    """Sounds of similar length together, so that little of a batch is silence.
-
-    Args:
-        lengths: of the sounds, (N,).
-        most: groups at most; every length makes a program of its own.
-
-    Returns:
-        For each group the length that it is brought to, and its rows.
-
-    Example:
-        >>> [(size, rows.tolist()) for size, rows in buckets(np.array([9, 2, 8, 3]), 2)]
-        [(3, [1, 3]), (9, [0, 2])]
-    """
-    ordered = np.argsort(lengths, kind="stable")
-    parts = [part for part in np.array_split(ordered, most) if len(part)]
-    return [(int(lengths[part].max()), np.sort(part)) for part in parts]
