@@ -90,10 +90,14 @@ class Adam(Optimizer):
         if self.amsgrad:
             velocity = functions.maximum(slots["largest_velocity"], velocity)
             new["largest_velocity"] = velocity
+        rate, epsilon = step.once("corrected", lambda: self._corrected(step))
+        return rate * momentum / (functions.sqrt(velocity) + epsilon), new
+
+    def _corrected(self, step: Step) -> tuple[Tensor, Tensor]:
         # The correction of the velocity as two scalars: one array operation less.
         root = functions.sqrt(bias_correction(self.beta_2, step.count))
         rate = step.rate * root / bias_correction(self.beta_1, step.count)
-        return rate * momentum / (functions.sqrt(velocity) + self.epsilon * root), new
+        return rate, self.epsilon * root
 
 
 def _moments(gradient: Tensor, slots: Slots, beta_1: float, beta_2: float) -> tuple[Tensor, Tensor]:

@@ -9,9 +9,9 @@ compilation.
 
 import functools
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Unpack, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from chainrule.tensor.state import STATE, paused_tapes
 # Slots that do not belong to the rule.
 KEPT_BY_BASE = frozenset({"accumulated", "average"})
 
+Made = TypeVar("Made")
 Slots = dict[str, Tensor]
 Pair = tuple[Tensor | NDArray[Any] | None, Variable]
 
@@ -50,6 +51,14 @@ class Step:
 
     rate: Tensor
     count: Tensor
+    _made: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """What all variables have in common in a step: made for the first that asks."""
+        if name not in self._made:
+            self._made[name] = make()
+        found: Made = self._made[name]
+        return found
 
 
 def zeros_for(variable: Variable) -> NDArray[Any]:

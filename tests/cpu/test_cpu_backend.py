@@ -55,6 +55,20 @@ def test_every_sample_agrees_with_the_reference(sample, dtype):
     assert_same(cpu.compile(graph).run(inputs), expected, dtype)
 
 
+def test_copies_of_state_hold_what_it_holds():
+    repeated = [np.broadcast_to(np.array(x, "f4"), (3, 4)) for x in (0.0, -0.0, 2.0, np.nan)]
+    others = [np.array(5), np.array(0), np.zeros((3, 0)), np.ones((2, 2)), repeated[0][:0]]
+    copies = memory.aligned_copies([*repeated, *others])
+    for copy, array in zip(copies, [*repeated, *others], strict=True):
+        assert (copy.dtype, copy.shape, copy.tobytes()) == (
+            array.dtype,
+            array.shape,
+            array.tobytes(),
+        )
+        assert copy.flags.writeable
+        assert copy.ctypes.data % memory.ALIGNMENT == 0
+
+
 def test_no_primitive_is_without_lowering():
     from chainrule.backends.cpu.bodies import COMBINED_BY
     from chainrule.backends.cpu.elementwise import ELEMENTWISE

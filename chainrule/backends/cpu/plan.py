@@ -94,7 +94,6 @@ class Plan:
         self.target = target
         self.buffers: list[Buffer] = []
         self.kernels: list[Kernel] = []
-        self._in_place: dict[tuple[int, int], bool] = {}
         # Kernels that may rest after a call's first step, and the places of their flags.
         self.once: dict[Kernel, int] = {}
         self._views: dict[Value, View] = {}
@@ -124,7 +123,7 @@ class Plan:
         written: set[int] = set()
         for position, kernel in enumerate(self.kernels):
             reads = kernel.buffers_read()
-            # Inputs may be updated in place: see ``in_place``.
+            # Inputs may be updated in place: see ``Blueprint.in_place``.
             writes = kernel.buffers_written() | self._updated(kernel)
             if not phases or reads & written or writes & (read | written):
                 phases.append([])
@@ -147,23 +146,6 @@ class Plan:
     def _fit(self, one: int, other: int) -> bool:
         x, y = self.buffers[one], self.buffers[other]
         return (x.dtype, x.size) == (y.dtype, y.size)
-
-    def in_place(self, source: int, target: int) -> bool:
-        """Whether an input and an output, by their buffers, may be the same memory."""
-        pair = source, target
-        if pair not in self._in_place:
-            self._in_place[pair] = self._can_be_one(source, target)
-        return self._in_place[pair]
-
-    def _can_be_one(self, source: int, target: int) -> bool:
-        writers = [i for i, kernel in enumerate(self.kernels) if target in kernel.buffers_written()]
-        if len(writers) != 1 or not self._fit(source, target):
-            return False
-        phase = next(i for i, phase in enumerate(self.phases) if writers[0] in phase)
-        late = {i for phase in self.phases[phase:] for i in phase} - set(writers)
-        if any(source in self.kernels[i].buffers_read() for i in late):
-            return False
-        return self.kernels[writers[0]].updates(source, target)
 
     def view_of(self, value: Value) -> View | None:
         """Where a value of the graph stands in memory, if it does."""
