@@ -66,7 +66,7 @@ def test_copies_of_state_hold_what_it_holds():
             array.tobytes(),
         )
         assert copy.flags.writeable
-        assert copy.ctypes.data % memory.ALIGNMENT == 0
+        assert copy.size == 0 or copy.ctypes.data % memory.ALIGNMENT == 0
 
 
 def test_no_primitive_is_without_lowering():
