@@ -187,6 +187,27 @@ def learning_curves(
     return finish(figure, path)
 
 
+def gradient_flow(
+    norms: Mapping[str, NDArray[Any]], where: str, path: Path = None, figure: Any = None
+) -> "Figure":
+    """Draw norms of gradients over the steps of time, a line for each layer.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    figure = new_figure(where, 5.6, 3.6, figure)
+    axis = figure.subplots()
+    for name, values in norms.items():
+        drawn = np.where(values > 0, values, np.nan)  # zero has no place on a logarithmic axis
+        axis.plot(range(len(values)), drawn, label=readable(name), linewidth=1.6)
+    axis.set_yscale("log")
+    axis.set_xlabel("step of time")
+    axis.set_ylabel("norm of the gradient")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    return finish(figure, path)
+
+
 def _drawn_names(
     numbers: Mapping[str, Sequence[Any]], names: Sequence[str] | None, where: str
 ) -> list[str]:

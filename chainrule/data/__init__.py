@@ -30,6 +30,7 @@ from chainrule.data.targets import (
 )
 from chainrule.data.text_encoding import TextEncoder
 from chainrule.data.text_reading import TextData, read_lines, read_texts, text
+from chainrule.data.windows import windows
 
 __all__ = [
     "AudioData",
@@ -62,4 +63,5 @@ __all__ = [
     "read_texts",
     "split_indices",
     "text",
+    "windows",
 ]

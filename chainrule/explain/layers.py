@@ -1,8 +1,6 @@
 """What the layers inside a model return while it computes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,45 +8,8 @@ from numpy.typing import NDArray
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.nn import Layer
 from chainrule.nn.contents import walk
-from chainrule.tensor import GradientTape, Tensor, functions, tensor
-
-
-class Output(NamedTuple):
-    """A layer and what it returned."""
-
-    layer: Layer
-    value: Tensor
-
-
-@contextmanager
-def watched(model: Layer, tape: GradientTape | None = None) -> Iterator[list[Output]]:
-    """List what each layer inside ``model`` returns, in the order in which they end; ``tape``
-    follows all that is floating.
-    """
-    outputs: list[Output] = []
-    layers = [place.layer for place in walk(model) if place.layer is not model]
-    for layer in layers:
-        # On the object: it hides the method of the class until it is taken away again.
-        layer.__dict__["call"] = _listing(layer, outputs, tape)
-    try:
-        yield outputs
-    finally:
-        for layer in layers:
-            del layer.__dict__["call"]
-
-
-def _listing(layer: Layer, outputs: list[Output], tape: GradientTape | None) -> Callable[..., Any]:
-    compute = layer.call
-
-    def call(*inputs: Any, **options: Any) -> Any:
-        value = compute(*inputs, **options)
-        if isinstance(value, Tensor):
-            if tape is not None and value.dtype.kind == "f":
-                tape.watch(value)
-            outputs.append(Output(layer, value))
-        return value
-
-    return call
+from chainrule.nn.watching import Output, watched
+from chainrule.tensor import Tensor, functions, tensor
 
 
 def find_layer(model: Layer, layer: str | Layer, where: str) -> Layer:

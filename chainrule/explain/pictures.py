@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.explain.layers import Output, find_layer, floating_batch, last_output, watched
+from chainrule.explain.layers import find_layer, floating_batch, last_output
 from chainrule.nn import Layer
+from chainrule.nn.watching import Output, watched
 from chainrule.tensor import GradientTape, Tensor, functions
 
 

@@ -32,6 +32,7 @@ from chainrule.training.loop import Loop, measure
 from chainrule.training.mixup import Mixup
 from chainrule.training.prediction import outputs_in_batches, to_arrays
 from chainrule.training.progress import Verbose, make_progress
+from chainrule.training.states import batch_rows, check_order, kept_states, reset_states
 from chainrule.training.step import EvaluationStep, FullBatchStep, TrainingStep
 from chainrule.training.targets import as_targets, fit_targets, stratify_labels
 from chainrule.training.weights import example_weights
@@ -89,6 +90,7 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     inputs = as_arrays(x, "x", "fit")
     targets = as_targets(y, count_rows(inputs), "fit")
     outputs = probe(model, inputs, options.seed)
+    check_order(model, options.shuffle, options.validation_split)
     setup = prepare(model, options)
     if setup.step.mixup is not None:
         setup.step.mixup.generator.reset(derive_seed(seed, "mixup"))
@@ -99,10 +101,12 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
         data = Data(data.x, data.y, weights.astype(outputs.dtype))
     data, held_out = _hold_out(model, data, setup.loss, options, seed)
     size = _batch_rows(options.batch_size, data.rows, setup.optimizer, notes)
+    size = batch_rows(model, size, data.rows, "fit")
     batches = Batches(data, size, derive_seed(seed, "order of rows") if options.shuffle else None)
     validation = None
     if held_out is not None:
         most = None if size is None else max(size, EVALUATION_ROWS)
+        most = batch_rows(model, most, held_out.rows, "fit: validation_data")
         validation = (setup.evaluation, _evaluation_batches(held_out, most))
     callbacks = _callbacks(options)
     known = directions(setup, callbacks, validation is not None)
@@ -125,7 +129,8 @@ def probe(model: "Model", inputs: Arrays, seed: int | None = None) -> Any:
     """
     if seed is not None:
         model.seed_if_new(seed)
-    outputs = model(take_rows(inputs, slice(0, 2)), training=False)
+    with kept_states(model):
+        outputs = model(take_rows(inputs, slice(0, 2)), training=False)
     if seed is not None:
         model.reset_generators(seed)
     return outputs
@@ -391,6 +396,8 @@ def evaluate(
     data = ready(model, inputs, targets, outputs, step.loss, where)
     data = Data(data.x, data.y, example_weights(sample_weight, None, data.y, where))
     size = None if batch_size is None else whole_number(where, "batch_size", batch_size)
+    size = batch_rows(model, size, data.rows, where)
+    reset_states(model)
     return measure(step, _evaluation_batches(data, size))
 
 

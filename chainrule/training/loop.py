@@ -15,6 +15,7 @@ from chainrule.training.callbacks import Callback, Logs, Run, overrides, single_
 from chainrule.training.history import History
 from chainrule.training.interrupt import Interrupt
 from chainrule.training.progress import REFRESH_SECONDS, Progress
+from chainrule.training.states import stateful_layers
 from chainrule.training.step import EvaluationStep, TrainingStep
 
 
@@ -84,6 +85,7 @@ class Loop:
         self._next_look = 0.0
         self._pace = Pace()
         self._validation_pace = Pace()
+        self._stateful = stateful_layers(run.model)
 
     def run(self) -> History:
         """Train until a reason to stop comes up."""
@@ -125,7 +127,7 @@ class Loop:
 
     def _may_join_epochs(self) -> bool:
         """Whether nothing happens between epochs but the update: full batches, nobody watching."""
-        watched = bool(self._callbacks or self._validation or self._step.metrics)
+        watched = bool(self._callbacks or self._validation or self._step.metrics or self._stateful)
         return self._batches.steps == 1 and not self._step.one_by_one and not watched
 
     def _joined_epochs(self, history: History) -> None:
@@ -165,6 +167,7 @@ class Loop:
         return int(np.argmax(ends)) if ends.any() else None
 
     def _epoch(self, epoch: int, history: History) -> None:
+        self._reset_states()
         for callback in self._callbacks:
             callback.on_epoch_begin(epoch, {})
         logs: Logs = {"loss": self._train(epoch)}
@@ -184,6 +187,10 @@ class Loop:
             name = self._run.optimizer.name
             raise Stopped("converged", f"{name} has converged after {history.epochs} epochs")
 
+    def _reset_states(self) -> None:
+        for layer in self._stateful:
+            layer.reset_states()
+
     def _validate(self, epoch: int, loss: float) -> Logs:
         """The numbers of the validation rows."""
 
@@ -192,6 +199,7 @@ class Loop:
             self._show(epoch, self._batches.steps, loss)
 
         assert self._validation is not None
+        self._reset_states()
         values = measure(*self._validation, self._validation_pace, between)
         return {f"val_{name}": value for name, value in values.items()}
 

@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from numpy.typing import NDArray
 
@@ -19,6 +19,10 @@ from chainrule.training import fit as training
 from chainrule.training.callbacks import Callback, EarlyStopping
 from chainrule.training.history import History
 from chainrule.training.progress import Verbose
+from chainrule.training.states import reset_states
+
+if TYPE_CHECKING:
+    from chainrule.training.gradient_flow import GradientFlow
 
 # Attributes that change while a model works, which compiled functions do not depend on.
 _RUN_TIME = frozenset({"built", "stop_training", "tree_seed"})
@@ -123,7 +127,8 @@ class Model(Layer):
                 validation loss has not improved for 10 epochs, and puts the best weights back.
                 Default None: off.
             callbacks: code to run between epochs and batches.
-            shuffle: put the rows in a new order in each epoch; default True.
+            shuffle: put the rows in a new order in each epoch; default True. A model with stateful
+                layers needs False, and is trained in batches of their ``batch_size``.
             mixup: 0.2, for example, trains on means of two rows each, x' = s x + (1 - s) x2, with
                 the loss s loss(y) + (1 - s) loss(y2); s is max(b, 1 - b) for a b drawn from
                 Beta(mixup, mixup) for each batch. Metrics of the training rows compare with y, the
@@ -247,6 +252,51 @@ class Model(Layer):
         from chainrule.training.explaining import explain_plan
 
         return explain_plan(self, x, y, measure)
+
+    def gradient_flow(self, x: Any, y: Any, *, loss: Any = None) -> "GradientFlow":
+        """How large the gradient of the loss is at each step of time, in each layer over time.
+
+        norm_t = |dL / dh_t|, over the batch and the units, outside training
+
+        For a recurrent layer h_t is the (first) state after step t, and the gradient takes in all
+        that the state does later: it shrinks from step to step on its way back where gradients
+        vanish. For other layers with outputs (N, time, features) h_t is the output at step t.
+
+        Args:
+            x: the inputs of one batch, as in `fit`.
+            y: the targets.
+            loss: default that of the last fit.
+
+        Returns:
+            The norms by layer; ``print`` shows a table, ``plot`` draws them.
+
+        Raises:
+            ArgumentError: no loss is known, or no layer gives out sequences.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.layers.SimpleRNN(4), cr.layers.Dense(1)])
+            >>> x = np.ones((2, 50, 1), "float32")
+            >>> flow = model.gradient_flow(x, np.ones((2, 1), "float32"), loss="mse")
+            >>> list(flow), flow["simple_rnn/cell"].shape
+            (['simple_rnn/cell'], (50,))
+            >>> flow.ratio("simple_rnn/cell") < 0.01
+            True
+
+        Reference: Bengio, Simard and Frasconi, "Learning long-term dependencies with gradient
+        descent is difficult", 1994.
+        """
+        from chainrule.training.gradient_flow import gradient_flow
+
+        return gradient_flow(self, x, y, loss)
+
+    def reset_states(self) -> None:
+        """Let stateful layers start afresh, as for new sequences.
+
+        `fit` does it before each epoch and each validation, `evaluate` at the start; `predict` goes
+        on from the state that there is.
+        """
+        reset_states(self)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one safetensors file, which `chainrule.load_model` reads.

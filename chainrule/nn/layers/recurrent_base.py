@@ -1,5 +1,6 @@
 """The way through time that all recurrent layers share."""
 
+from collections.abc import Callable
 from typing import Any, Unpack
 
 from chainrule.errors import ArgumentError, ShapeError, StateError, unknown_name
@@ -9,7 +10,7 @@ from chainrule.nn.layers.cells import Cell, State
 from chainrule.nn.masks import spread, step_mask
 from chainrule.nn.seeding import check_seed
 from chainrule.nn.validate import number, truth, whole_number, wrong_input_shape
-from chainrule.tensor import Tensor, functions, random, scan
+from chainrule.tensor import Tensor, Variable, functions, random, scan
 from chainrule.tensor.state import outside_traces, paused_tapes
 from chainrule.tensor.tensor import as_tensor
 
@@ -91,6 +92,9 @@ class Recurrent(Layer):
 
     cell: Any
     backward_cell: Any
+    # What to add to the first state of a cell after each step, for (cell, steps, shape): zeros, by
+    # which the gradient of the state itself can be asked for.
+    disturbance: Callable[[Cell, int, tuple[int, ...]], Tensor] | None = None
 
     # ---- building
 
@@ -188,6 +192,8 @@ class Recurrent(Layer):
             for cell in together:
                 backwards = self.go_backwards or cell is not together[0]
                 way = _Way(valid, backwards, all_steps, self._output_shapes[len(ends)])
+                if self.disturbance is not None:
+                    way.added = self.disturbance(cell, len(sequence), states[len(ends)][0].shape)
                 dropped = self._dropped(sequence, training)
                 options = self._step_options(cell, inputs.shape[0], training)
                 outputs, end = way.through(cell, dropped, states[len(ends)], options)
@@ -247,6 +253,11 @@ class Recurrent(Layer):
             for variable, value in zip(variables, first, strict=True):
                 variable.assign(value)
 
+    @property
+    def state_variables(self) -> list[Variable]:
+        """What a stateful layer keeps from batch to batch, once it is built."""
+        return [v for parts in self._states for v in parts] if self.stateful and self.built else []
+
     def _goes_on(self, rows: int) -> bool:
         return self.stateful and rows == self.batch_size
 
@@ -298,6 +309,7 @@ class _Way:
         self.backwards = backwards
         self.all_steps = all_steps
         self.output_shape = output_shape
+        self.added: Tensor | None = None
 
     def through(
         self, cell: Cell, sequence: Tensor, state: State, options: dict[str, Any]
@@ -317,15 +329,20 @@ class _Way:
 
         def step(carry: Any, entry: Any) -> tuple[Any, Any]:
             before, outputs = carry
-            result: Any = cell(entry[0], before, **options)
+            result: Any = cell(entry["inputs"], before, **options)
             output, after = result
+            if self.added is not None:
+                first = after[0] + entry["added"]
+                output = first if cell.output_is_first_state else output
+                after = (first, *after[1:])
             if self.valid is not None:
-                valid = entry[1]
+                valid = entry["valid"]
                 after = tuple(_chosen(valid, a, b) for a, b in zip(after, before, strict=True))
                 output = _chosen(valid, output, outputs[0] if carried else 0)
             return (after, (output,) if carried else ()), output if self.all_steps else None
 
-        entries: Any = (sequence,) if self.valid is None else (sequence, self.valid)
+        entries = {"inputs": sequence, "valid": self.valid, "added": self.added}
+        entries = {name: part for name, part in entries.items() if part is not None}
         carry, outputs = scan(step, (state, last), entries, reverse=self.backwards)
         if self.all_steps:
             return outputs, carry[0]
