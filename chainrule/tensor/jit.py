@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from chainrule import tree
 from chainrule.backends import BACKENDS, Repetition, compiled
+from chainrule.backends.reference import every_value
 from chainrule.config import config
 from chainrule.errors import ShapeError, StateError
-from chainrule.graph.graph import Graph
+from chainrule.graph.graph import Graph, Value
 from chainrule.tensor.state import STATE, paused_tapes
 from chainrule.tensor.tensor import Tensor, Variable, as_tensor
 from chainrule.tensor.trace import Trace
@@ -138,6 +139,16 @@ class Jitted:
         """
         programs = [self._program(arguments, {})[0]] if arguments else self._programs.values()
         return "\n\n".join(program.compiled.explain(measure) for program in programs)
+
+    def replay(self, *arguments: Any) -> tuple[Graph, dict[Value, NDArray[Any]]]:
+        """What a call would compute, by NumPy and value by value; no variable changes.
+
+        Returns:
+            The graph, and the array of each of its values.
+        """
+        program, arrays = self._program(arguments, {})
+        graph = program.compiled.named_graph()
+        return graph, every_value(graph, arrays + program._state())
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         if STATE.trace is not None or STATE.tapes:

@@ -94,6 +94,13 @@ class Callback:
         """End the training after this moment; the reason is shown in ``History.stopped``."""
         self.stop_reason = reason
 
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this callback: numbers, words, arrays, lists of arrays."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state that ``state`` gave; called after `on_train_begin`."""
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Before the first epoch."""
 
@@ -186,6 +193,16 @@ class _Monitor(Callback):
         self.direction = run.directions[self.watched] if self.mode == "auto" else self.mode
         self.best = float("inf") if self.direction == "min" else float("-inf")
 
+    # Attributes that a checkpoint keeps.
+    _kept: ClassVar[tuple[str, ...]] = ("best",)
+
+    def state(self) -> dict[str, Any]:
+        return {name.removeprefix("_"): getattr(self, name) for name in self._kept}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name in self._kept:
+            setattr(self, name, state[name.removeprefix("_")])
+
     def _improved(self, logs: Logs) -> bool:
         """Whether this epoch beats the best so far by more than min_delta; then it is the best."""
         value = single_number(logs, self.watched, type(self).__name__)
@@ -221,6 +238,7 @@ class EarlyStopping(_Monitor):
     """
 
     stopped_by: ClassVar[str] = "early_stopping"
+    _kept = ("best", "best_epoch", "_waited", "_best_values")
 
     def __init__(
         self,
@@ -308,6 +326,7 @@ class ReduceOnPlateau(_Monitor):
     """
 
     logged: ClassVar[Mapping[str, Direction]] = {"learning_rate": "min"}
+    _kept = ("best", "_waited", "_cooling")
 
     def __init__(
         self,
@@ -485,6 +504,13 @@ class CSVLogger(Callback):
         check_writable(self.path)
         self.path.write_text("", encoding="utf-8")
         self._names: list[str] = []
+
+    def state(self) -> dict[str, Any]:
+        return {"text": self.path.read_text(encoding="utf-8")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.path.write_text(state["text"], encoding="utf-8")
+        self._names = next(csv.reader(state["text"].splitlines()), [])
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs

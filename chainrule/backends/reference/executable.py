@@ -106,6 +106,17 @@ def _getter(slots: list[int]) -> Callable[[list[Any]], Sequence[Any]]:
     return itemgetter(*slots)
 
 
+def every_value(graph: Graph, inputs: Sequence[NDArray[Any]]) -> dict[Value, NDArray[Any]]:
+    """All values of a graph for these inputs."""
+    values: dict[Value, NDArray[Any]] = dict(zip(graph.inputs, inputs, strict=True))
+    for node in graph:
+        arguments = [values[value] for value in node.inputs]
+        result = QUIET.copy().run(KERNELS[node.primitive.name], *arguments, **node.attributes)
+        outputs = result if isinstance(result, tuple) else (result,)
+        values.update(zip(node.outputs, map(np.asarray, outputs), strict=True))
+    return values
+
+
 def compile(graph: Graph) -> ReferenceExecutable:
     """Make a graph ready to run."""
     return ReferenceExecutable(graph)
