@@ -16,6 +16,8 @@ MLP_BATCH, MLP_INPUTS, MLP_HIDDEN, CLASSES = 128, 784, 512, 10
 IMAGES, IMAGE_HIDDEN, IMAGE_BATCH, IMAGE_EPOCHS = 60_000, 128, 64, 3
 PICTURE_BATCH, PICTURE_RATE = 64, 0.001
 SEQUENCE_SHAPE, SEQUENCE_BATCH, SEQUENCE_UNITS = (64, 32), 32, 128
+TOKENS_SHAPE, HEADS, FEED_FORWARD = (64, 128), 4, 512
+FRAMES_SHAPE, MOST_LABELS = (100, 30), 20
 MNIST_SHAPE, PICTURE_SHAPE = (28, 28, 1), (32, 32, 3)
 MNIST_EPOCHS = 5
 #: Channels and strides of the blocks of the small MobileNet.
@@ -67,6 +69,34 @@ def sequence_data() -> tuple[Array, Array]:
     random = np.random.default_rng(0)
     x = random.random((SEQUENCE_BATCH, *SEQUENCE_SHAPE), dtype=np.float32)
     return x, random.integers(0, CLASSES, SEQUENCE_BATCH).astype(np.int32)
+
+
+def token_data() -> tuple[Array, Array]:
+    """One batch of 32 sequences of 64 vectors of 128 numbers and a class of 10 for each."""
+    random = np.random.default_rng(0)
+    x = random.random((SEQUENCE_BATCH, *TOKENS_SHAPE), dtype=np.float32)
+    return x, random.integers(0, CLASSES, SEQUENCE_BATCH).astype(np.int32)
+
+
+class Transcripts(NamedTuple):
+    """Scores of frames, labels, and how many of both each row has; class 0 is the blank."""
+
+    scores: Array
+    labels: Array
+    frames: Array
+    counts: Array
+
+
+def transcript_data() -> Transcripts:
+    """32 rows of up to 100 frames of 30 scores, and of up to 20 labels."""
+    random = np.random.default_rng(0)
+    frames, classes = FRAMES_SHAPE
+    return Transcripts(
+        random.standard_normal((SEQUENCE_BATCH, *FRAMES_SHAPE), dtype=np.float32),
+        random.integers(1, classes, (SEQUENCE_BATCH, MOST_LABELS)).astype(np.int32),
+        random.integers(frames * 4 // 5, frames + 1, SEQUENCE_BATCH).astype(np.int32),
+        random.integers(MOST_LABELS // 2, MOST_LABELS + 1, SEQUENCE_BATCH).astype(np.int32),
+    )
 
 
 def row_data() -> Array:

@@ -81,6 +81,17 @@ def recurrent_problem(layer: str) -> Callable[[], Problem]:
     return problem
 
 
+def transformer_problem() -> Problem:
+    """The same of a transformer block whose mean output is classified."""
+    x, y = data.token_data()
+    layers = cr.layers
+    block = layers.TransformerBlock(
+        data.HEADS, data.TOKENS_SHAPE[1] // data.HEADS, data.FEED_FORWARD
+    )
+    ending = [layers.GlobalAveragePooling1D(), layers.Dense(data.CLASSES)]
+    return cr.Sequential([block, *ending]), x, y, "cross_entropy", data.PICTURE_RATE
+
+
 def _picture_problem(make: Callable[..., Any]) -> Problem:
     x, y = data.picture_data()
     model = make(data.PICTURE_SHAPE, data.CLASSES)
@@ -304,6 +315,23 @@ def matmul(name: str) -> Builder:
     return build
 
 
+def ctc(options: Options) -> Sample:
+    """The mean CTC loss of a batch and its gradient, compiled."""
+    scores, labels, frames, counts = map(cr.tensor, data.transcript_data())
+
+    @cr.jit
+    def slope(scores: Any, labels: Any, frames: Any, counts: Any) -> Any:
+        return cr.value_and_grad(
+            lambda s: cr.losses.CTC()(labels, s, label_lengths=counts, logit_lengths=frames)
+        )(scores)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            slope(scores, labels, frames, counts)
+
+    return repeated(run, options.seconds)
+
+
 def second_fit(hidden: tuple[int, ...], read: Callable[[], Any], loss: str) -> Builder:
     """A one-step ``fit`` of a new model, other data and seed, after another of its kind."""
 
@@ -349,6 +377,8 @@ WORK: dict[str, dict[str, Builder]] = {
     "mobilenet": {"steps": steps(mobilenet_problem)},
     "lstm": {"steps": steps(recurrent_problem("LSTM"))},
     "gru": {"steps": steps(recurrent_problem("GRU"))},
+    "transformer": {"steps": steps(transformer_problem)},
+    "ctc": {"jit": ctc},
     "cnn_growth": _in_both_caches(growth(steps(cnn_problem))),
     "compile_cnn": _in_both_caches(compile_step(cnn_problem)),
     "compile_lstm": _in_both_caches(compile_step(recurrent_problem("LSTM"))),

@@ -197,6 +197,18 @@ WORKLOADS: tuple[Workload, ...] = (
         _STEPS,
     ),
     Workload(
+        "transformer",
+        "step of a transformer block of width 128, 4 heads, 64 tokens, batch 32",
+        (Variant("steps", 0.80),),
+        _STEPS,
+    ),
+    Workload(
+        "ctc",
+        "CTC loss and gradient, 100 frames of 30 classes, up to 20 labels, batch 32",
+        (Variant("jit", 0.80),),
+        {"torch": ("eager", "eager, one thread"), "jax": ("jit",), "tensorflow": ("function",)},
+    ),
+    Workload(
         "cnn_memory",
         "peak memory of a program of 100 steps of the two convolutions",
         (Variant(_WARM, 1.0), Variant(_COLD, 1.0)),

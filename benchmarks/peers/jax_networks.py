@@ -141,6 +141,25 @@ def _gru_cell(h: Any, c: Any, before: Any, recurrent: Any) -> Any:
     return z * h + (1 - z) * new, c
 
 
+def transformer(net: Pass, x: Any) -> Any:
+    """A transformer block, normalised before its parts, whose mean output is classified."""
+    batch, time, width = x.shape
+    kernel, bias = net.kernel(width, 3 * width), net.zeros(3 * width)
+    parts = (_layer_norm(net, x) @ kernel + bias).reshape(batch, time, 3, data.HEADS, -1)
+    heads = jax.nn.dot_product_attention(*(parts[:, :, i] for i in range(3)))
+    x = x + net.dense(heads.reshape(x.shape), width)
+    hidden = jax.nn.gelu(net.dense(_layer_norm(net, x), data.FEED_FORWARD), approximate=False)
+    return net.dense((x + net.dense(hidden, width)).mean(1), data.CLASSES)
+
+
+def _layer_norm(net: Pass, x: Any) -> Any:
+    width = x.shape[-1]
+    scale, shift = net.parameter(lambda: jnp.ones(width)), net.zeros(width)
+    centred = x - x.mean(-1, keepdims=True)
+    variance = jnp.square(centred).mean(-1, keepdims=True)
+    return centred * jax.lax.rsqrt(variance + 1e-5) * scale + shift
+
+
 def resnet20(net: Pass, x: Any) -> Any:
     """Nine residual blocks of 16, 32 and 64 channels, projections where the width changes."""
     x = jax.nn.relu(net.normalization(net.convolution(x, 16, 3)))

@@ -70,6 +70,7 @@ NETWORKS = {
     "mobilenet": (jax_networks.mobilenet_tiny, data.picture_data),
     "lstm": (jax_networks.lstm, data.sequence_data),
     "gru": (jax_networks.gru, data.sequence_data),
+    "transformer": (jax_networks.transformer, data.token_data),
 }
 
 
@@ -223,11 +224,33 @@ def mnist_fit(options: Options) -> Sample:
     return sample
 
 
+def ctc(options: Options) -> Sample:
+    """The mean CTC loss of a batch and its gradient."""
+    scores, labels, frames, counts = map(jnp.asarray, data.transcript_data())
+
+    def loss(scores: Any) -> Any:
+        padding = [
+            (jnp.arange(most) >= lengths[:, None]).astype("float32")
+            for most, lengths in ((scores.shape[1], frames), (labels.shape[1], counts))
+        ]
+        return optax.ctc_loss(scores, padding[0], labels, padding[1]).mean()
+
+    slope = jax.jit(jax.value_and_grad(loss))
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            result = slope(scores)
+        jax.block_until_ready(result)
+
+    return repeated(run, options.seconds)
+
+
 WORK: dict[str, dict[str, Builder]] = {
     "seed": {"jit": steps_jit("seed"), "scan": steps_scan("seed")},
     "mlp": {"jit": steps_jit("mlp"), "scan": steps_scan("mlp")},
     "images": {"jit": image_fit(False), "scan": image_fit(True)},
     **{name: {"jit": steps_jit(name), "scan": steps_scan(name)} for name in NETWORKS},
+    "ctc": {"jit": ctc},
     "mnist": {"jit": mnist_fit},
 }
 

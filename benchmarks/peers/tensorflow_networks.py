@@ -43,6 +43,20 @@ def recurrent(layer: str) -> Any:
     )
 
 
+def transformer() -> Any:
+    """A transformer block, normalised before its parts, whose mean output is classified."""
+    width = data.TOKENS_SHAPE[1]
+    x = inputs = tf.keras.Input(data.TOKENS_SHAPE)
+    normal = layers.LayerNormalization(epsilon=1e-5)(x)
+    x = layers.Add()(
+        [x, layers.MultiHeadAttention(data.HEADS, width // data.HEADS)(normal, normal)]
+    )
+    hidden = layers.LayerNormalization(epsilon=1e-5)(x)
+    hidden = layers.Dense(width)(layers.Dense(data.FEED_FORWARD, activation="gelu")(hidden))
+    mean = layers.GlobalAveragePooling1D()(layers.Add()([x, hidden]))
+    return tf.keras.Model(inputs, layers.Dense(data.CLASSES)(mean))
+
+
 def convolution(x: Any, filters: int, window: int, strides: int = 1) -> Any:
     """A convolution without bias that keeps the size or halves it, normalised."""
     x = layers.Conv2D(filters, window, strides, padding="same", use_bias=False)(x)

@@ -42,12 +42,13 @@ def make_step(model: Any, loss_function: Any, rate: float) -> Callable[[Any, Any
     return step
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable[[], Any], Callable[[], tuple[Any, Any]]]] = {
     "cnn": (tensorflow_networks.cnn, data.cnn_data),
     "resnet20": (tensorflow_networks.resnet20, data.picture_data),
     "mobilenet": (tensorflow_networks.mobilenet_tiny, data.picture_data),
     "lstm": (partial(tensorflow_networks.recurrent, "LSTM"), data.sequence_data),
     "gru": (partial(tensorflow_networks.recurrent, "GRU"), data.sequence_data),
+    "transformer": (tensorflow_networks.transformer, data.token_data),
 }
 
 
@@ -139,11 +140,36 @@ def mnist_fit(xla: bool) -> Builder:
     return build
 
 
+def ctc(options: Options) -> Sample:
+    """The mean CTC loss of a batch and its gradient."""
+    scores, labels, frames, counts = map(tf.constant, data.transcript_data())
+
+    def slope(scores: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(scores)
+            loss = tf.reduce_mean(
+                tf.nn.ctc_loss(
+                    labels, scores, counts, frames, logits_time_major=False, blank_index=0
+                )
+            )
+        return loss, tape.gradient(loss, scores)
+
+    compiled = tf.function(slope)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            loss, _ = compiled(scores)
+        float(loss)
+
+    return repeated(run, options.seconds)
+
+
 WORK: dict[str, dict[str, Builder]] = {
     "seed": {"function": steps("seed", False), "XLA": steps("seed", True)},
     "mlp": {"function": steps("mlp", False), "XLA": steps("mlp", True)},
     "images": {"function": image_fit(False), "XLA": image_fit(True)},
     **{name: {"function": steps(name, False), "XLA": steps(name, True)} for name in NETWORKS},
+    "ctc": {"function": ctc},
     "mnist": {"function": mnist_fit(False), "XLA": mnist_fit(True)},
 }
 

@@ -6,6 +6,7 @@ alike, which is PyTorch's own way and costs it no copy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ def cnn(dropout: float = 0.0) -> nn.Sequential:
 class Recurrent(nn.Module):
     """A recurrent layer whose last output is classified."""
 
-    def __init__(self, layer: type[nn.RNNBase]) -> None:
+    def __init__(self, layer: Callable[..., nn.Module]) -> None:
         super().__init__()
         width = data.SEQUENCE_SHAPE[1]
         self.recurrent = layer(width, data.SEQUENCE_UNITS, batch_first=True)
@@ -49,6 +50,23 @@ class Recurrent(nn.Module):
     def forward(self, x: Any) -> Any:
         """Scores of classes."""
         return self.outputs(self.recurrent(x)[0][:, -1])
+
+
+class Transformer(nn.Module):
+    """A block, normalised before its parts, whose mean output is classified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = data.TOKENS_SHAPE[1]
+        self.block = nn.TransformerEncoderLayer(
+            width, data.HEADS, data.FEED_FORWARD, dropout=0.0, activation="gelu",
+            batch_first=True, norm_first=True,
+        )  # fmt: skip
+        self.outputs = nn.Linear(width, data.CLASSES)
+
+    def forward(self, x: Any) -> Any:
+        """Scores of classes."""
+        return self.outputs(self.block(x).mean(1))
 
 
 def convolution(

@@ -235,6 +235,33 @@ def recurrent_problem(layer: type[nn.RNNBase]) -> Callable[[], tuple[Any, ...]]:
     return problem
 
 
+def transformer_problem() -> tuple[Any, ...]:
+    """The same of a transformer block."""
+    x, y = map(torch.from_numpy, data.token_data())
+    model = torch_networks.Transformer()
+    return model, nn.CrossEntropyLoss(), x, y.long(), data.PICTURE_RATE
+
+
+def ctc(mode: Mode) -> Builder:
+    """The mean CTC loss of a batch and its gradient."""
+
+    def build(options: Options) -> Sample:
+        scores, labels, frames, counts = map(torch.from_numpy, data.transcript_data())
+        scores.requires_grad_()
+
+        def run(count: int) -> None:
+            torch.set_num_threads(mode.workers)
+            for _ in range(count):
+                scores.grad = None
+                log_p = torch.log_softmax(scores, -1).transpose(0, 1)
+                rows: Any = nn.functional.ctc_loss(log_p, labels, frames, counts, reduction="none")
+                rows.mean().backward()
+
+        return repeated(run, options.seconds)
+
+    return build
+
+
 WORK: dict[str, dict[str, Builder]] = {
     "seed": {name: steps(seed_problem, mode) for name, mode in MODES.items()},
     "mlp": {name: steps(mlp_problem, mode) for name, mode in MODES.items()},
@@ -247,6 +274,8 @@ WORK: dict[str, dict[str, Builder]] = {
     "mobilenet": {name: steps(mobilenet_problem, mode) for name, mode in PICTURE_MODES.items()},
     "lstm": {name: steps(recurrent_problem(nn.LSTM), mode) for name, mode in MODES.items()},
     "gru": {name: steps(recurrent_problem(nn.GRU), mode) for name, mode in MODES.items()},
+    "transformer": {name: steps(transformer_problem, mode) for name, mode in MODES.items()},
+    "ctc": {name: ctc(mode) for name, mode in EAGER_MODES.items()},
     "cnn_growth": {name: growth(steps(cnn_problem, mode)) for name, mode in PICTURE_MODES.items()},
     "mnist": {name: mnist_fit(mode) for name, mode in PICTURE_MODES.items()},
     "matmul_512": {"mm": matmul("matmul_512")},
