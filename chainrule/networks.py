@@ -2,7 +2,7 @@
 
 Every one takes ``input_shape`` ((height, width, channels) of pictures, (frames, bands) of sounds),
 the number of ``classes`` and a ``seed`` of the initial values (default: as ``set_seed`` says), and
-returns a ``Sequential`` that is built and gives probabilities (N, classes).
+returns a ``Sequential`` that is built and gives probabilities (N, classes); ``speech_cnn`` logits.
 
     >>> model = lenet5((28, 28, 1), 10, seed=0)
     >>> model.count_params()
@@ -35,7 +35,7 @@ from chainrule.training.sequential import Sequential
 
 _PICTURE = ("height", "width", "channels")
 
-__all__ = ["lenet5", "mobilenet_tiny", "resnet20", "small_cnn", "sound_cnn"]
+__all__ = ["lenet5", "mobilenet_tiny", "resnet20", "small_cnn", "sound_cnn", "speech_cnn"]
 
 
 def lenet5(input_shape: Sequence[int], classes: int, seed: int | None = None) -> Sequential:
@@ -203,6 +203,35 @@ def sound_cnn(input_shape: Sequence[int], classes: int, seed: int | None = None)
     return _network("sound_cnn", layers, (frames, bands), classes, seed)
 
 
+def speech_cnn(input_shape: Sequence[int], outputs: int, seed: int | None = None) -> Sequential:
+    """The letters of speech for `cr.losses.ctc`: two convolutions over time and frequency, three
+    over time alone, and logits for every second frame.
+
+    323,560 trainable parameters for 100 frames of 40 bands and 20 outputs; the running statistics
+    are 840 further numbers.
+
+    Args:
+        input_shape: (frames, bands), at least 4x4.
+        outputs: number of letters and the blank.
+        seed: of the initial values and of dropout. Default None.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.networks.speech_cnn((100, 40), 20)(cr.ones((2, 100, 40))).shape
+        (2, 50, 20)
+    """
+    frames, bands = _shape("speech_cnn", input_shape, ("frames", "bands"))
+    options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "he_normal"}
+    layers: list[Layer] = [Reshape((frames, bands, 1))]
+    for filters, pool in ((12, (2, 2)), (24, (1, 2))):
+        layers += [*_convolution(filters), MaxPooling2D(pool)]
+    layers.append(Reshape((frames // 2, bands // 4 * 24)))
+    for _ in range(3):
+        layers += [Conv1D(128, 5, padding="same", **options), BatchNormalization()]
+        layers += [Activation("relu"), Dropout(0.2)]
+    return _built("speech_cnn", [*layers, Dense(outputs)], (frames, bands), seed)
+
+
 def _convolution(filters: int, window: int = 3) -> list[Layer]:
     """A convolution that keeps the size of the picture, normalised, then relu."""
     options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "he_normal"}
@@ -213,9 +242,16 @@ def _convolution(filters: int, window: int = 3) -> list[Layer]:
 def _network(
     name: str, layers: list[Layer], input_shape: Sequence[int], classes: int, seed: int | None
 ) -> Sequential:
-    """The layers between the declared input and one probability a class, built."""
+    """The layers between the declared input and one probability a class."""
+    return _built(name, [*layers, Dense(classes, "softmax")], input_shape, seed)
+
+
+def _built(
+    name: str, layers: list[Layer], input_shape: Sequence[int], seed: int | None
+) -> Sequential:
+    """The layers behind the declared input, built."""
     shape = tuple(input_shape)
-    model = Sequential([Input(shape), *layers, Dense(classes, "softmax")], name=name)
+    model = Sequential([Input(shape), *layers], name=name)
     if seed is not None:
         model.tree_seed = seed
     model.ensure_built((None, *shape))

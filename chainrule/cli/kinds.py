@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from chainrule.cli import pictures, sounds, table_models
+from chainrule.cli import pictures, sounds, speech, table_models
 from chainrule.cli.commands.train_pictures import train_pictures
 from chainrule.cli.commands.train_sounds import train_sounds
+from chainrule.cli.commands.train_speech import train_speech
 from chainrule.cli.commands.train_tables import train_tables
 from chainrule.cli.kind import Kind
 from chainrule.data.audio_files import SUFFIXES as SOUND_SUFFIXES
@@ -19,6 +20,7 @@ from chainrule.estimators import (
     NetworkClassifier,
     NetworkRegressor,
     SoundClassifier,
+    SpeechRecognizer,
 )
 
 #: A folder is judged by so many files at most.
@@ -60,8 +62,20 @@ SOUNDS = Kind(
     summary=sounds.summary,
 )
 
+SPEECH = Kind(
+    "speech",
+    (SpeechRecognizer,),
+    options=("transcripts", "audio", "augment"),
+    chosen_by="transcripts",
+    suffixes=(),
+    train=train_speech,
+    answers=speech.answers,
+    evaluate=speech.evaluate,
+    summary=speech.summary,
+)
+
 #: Of folders that tell nothing, the first is taken.
-KINDS = (PICTURES, SOUNDS, TABLES)
+KINDS = (PICTURES, SPEECH, SOUNDS, TABLES)
 
 
 def kind_of(estimator: object) -> Kind:

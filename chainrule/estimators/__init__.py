@@ -1,4 +1,4 @@
-"""Estimators: networks for tables, under scikit-learn's contract, and for pictures and sounds."""
+"""Estimators: networks for tables, by scikit-learn's contract, for pictures, sounds and speech."""
 
 from chainrule.estimators.audio_classifier import SoundClassifier
 from chainrule.estimators.base import NotFittedError
@@ -6,6 +6,7 @@ from chainrule.estimators.classifier import NetworkClassifier
 from chainrule.estimators.image_classifier import ImageClassifier
 from chainrule.estimators.regressor import NetworkRegressor
 from chainrule.estimators.saving import load
+from chainrule.estimators.speech_recognizer import SpeechRecognizer
 
 __all__ = [
     "ImageClassifier",
@@ -13,5 +14,6 @@ __all__ = [
     "NetworkRegressor",
     "NotFittedError",
     "SoundClassifier",
+    "SpeechRecognizer",
     "load",
 ]

@@ -20,6 +20,7 @@ from chainrule.estimators.image_classifier import ImageClassifier
 from chainrule.estimators.media_classifier import MediaClassifier
 from chainrule.estimators.network import Encoder, NetworkEstimator
 from chainrule.estimators.regressor import NetworkRegressor
+from chainrule.estimators.speech_recognizer import SpeechRecognizer
 from chainrule.formats import read_model_file, write_model_file
 from chainrule.training.saving import model_to_parts, parts_to_model
 
@@ -100,7 +101,7 @@ def _plain_parameters(estimator: NetworkEstimator) -> dict[str, Any]:
 
 def load(
     path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None
-) -> NetworkClassifier | NetworkRegressor | MediaClassifier:
+) -> NetworkClassifier | NetworkRegressor | MediaClassifier | SpeechRecognizer:
     """Read an estimator that ``save`` wrote. No code in the file is run.
 
     Args:
@@ -127,6 +128,8 @@ def load(
     """
     where = str(path)
     metadata, arrays = read_model_file(path)
+    if "speech" in metadata:
+        return SpeechRecognizer.from_parts(metadata, arrays, custom_objects, where)
     kind = next((kind for kind in WRAPPERS if kind.key in metadata), None)
     if kind is None:
         return estimator_from_parts(metadata, arrays, custom_objects, where)

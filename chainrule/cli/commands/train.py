@@ -36,6 +36,7 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
         "chainrule train photos --out birds.safetensors",
         "chainrule train birds.csv --images file --target species --size 96",
         "chainrule train words --out words.safetensors",
+        "chainrule train said.csv --transcripts text",
     )
 )
 @data_argument
@@ -145,6 +146,11 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
     metavar="S",
     help="Length that sounds are brought to.  [default: that of the longest, a twentieth left out]",
 )
+@click.option(
+    "--transcripts",
+    metavar="COLUMN",
+    help="DATA is a table of sounds; the column of what is said in each.",
+)
 @encoding_option
 @json_option
 @click.pass_context
@@ -173,7 +179,8 @@ def train(
     Pictures are brought to one size; files that cannot be read are listed and skipped. The most
     confident mistakes of the test are drawn into a PNG.
 
-    Sounds (WAV, FLAC, OGG) are mixed to mono, brought to one sample rate and one length.
+    Sounds (WAV, FLAC, OGG) are mixed to mono, brought to one sample rate and one length. With
+    --transcripts the network learns to write down what is said.
     """
     settings = {name: others.pop(name) for name in SETTINGS}
     given = {name: value for name, value in settings.items() if value is not None}
