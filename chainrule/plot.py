@@ -19,8 +19,8 @@ from chainrule.nn.contents import walk
 from chainrule.training.history import History
 
 __all__ = [
-    "activations", "confusion_matrix", "grad_cam", "kernels", "learning_curves", "mistakes",
-    "saliency",
+    "activations", "confusion_matrix", "grad_cam", "gradient_flow", "kernels", "learning_curves",
+    "mistakes", "saliency",
 ]  # fmt: skip
 
 # More panels than this are hard to read; the first ones are drawn.
@@ -53,6 +53,22 @@ def learning_curves(
     """
     numbers = history.history if isinstance(history, History) else history
     return figures.learning_curves(numbers, "plot.learning_curves", path, names, log, figure)
+
+
+def gradient_flow(
+    norms: Mapping[str, NDArray[Any]], path: Path = None, *, figure: Any = None
+) -> "figures.Figure":
+    """Draw the norms of gradients over the steps of time, a line for each name.
+
+    Args:
+        norms: what ``Model.gradient_flow`` returned, or norms (steps,) of several models by name.
+        path: where to save the picture. Default None: nowhere.
+        figure: a matplotlib figure to draw into. Default a new one.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    return figures.gradient_flow(norms, "plot.gradient_flow", path, figure)
 
 
 def confusion_matrix(

@@ -125,3 +125,7 @@ def test_the_drawing(tmp_path: Any) -> None:
     assert axis.get_yscale() == "log"
     np.testing.assert_array_equal(axis.lines[0].get_ydata(), flow["gru/cell"])
     assert (tmp_path / "flow.png").stat().st_size > 1000
+    both = cr.plot.gradient_flow({"one": np.array([1.0, 0.0]), "two": np.array([2.0, 3.0])})
+    drawn = [line.get_ydata() for line in both.axes[0].lines]
+    np.testing.assert_array_equal(drawn, [[1.0, np.nan], [2.0, 3.0]])
+    assert [text.get_text() for text in both.axes[0].get_legend().get_texts()] == ["one", "two"]
