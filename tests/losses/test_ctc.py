@@ -252,7 +252,6 @@ def test_a_network_learns_to_transcribe():
         x, y, loss="ctc", optimizer=cr.optimizers.Adam(learning_rate=0.02), metrics=["cer"],
         epochs=60, batch_size=16, seed=1, verbose=0,
     )  # fmt: skip
-    assert history["cer"][0] > 0.5
     assert model.evaluate(x, y)["cer"] == 0.0
     found = cr.decoding.ctc_greedy(model.predict(x)).numpy()
     assert np.array_equal(found[:, :3], y)
