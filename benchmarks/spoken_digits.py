@@ -35,7 +35,7 @@ def read(folder: Path) -> AudioData:
 
 def main() -> int:
     """Train and test once for each seed; print the accuracies and their median."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recordings", type=Path)
     parser.add_argument("--leave-out", default="theo", help="the speaker to test (default theo)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings (default 3)")

@@ -31,7 +31,7 @@ class SoundClassifier(MediaClassifier):
 
     Sounds are brought to one length: silence around shorter ones, of longer ones the middle. In the
     network come first, in training only, noise; then the energy in bands of frequencies
-    (`LogMel`) down to 30 decibels below the loudest, standardised sound by sound; then, in training
+    (`LogMel`) down to 40 decibels below the loudest, standardised sound by sound; then, in training
     only, warps of time and frequency and blots (`RandomWarp`, `SpecAugment`); then convolutions.
     AdamW learns on cross-entropy with mixup, its rate falling to zero along half a cosine.
 

@@ -25,7 +25,7 @@ FEWEST_SECONDS, MOST_SECONDS = 0.2, 60.0
 BANDS = 40
 
 #: What is farther below the loudest is room and microphone more than voice.
-DECIBELS = 30.0
+DECIBELS = 40.0
 
 #: A training has so many steps.
 STEPS = 1_200
