@@ -130,14 +130,15 @@ def test_labels_without_room_are_named_or_have_no_gradient():
 
 
 def test_classes_ruled_out_by_infinite_logits():
-    logits = np.zeros((2, 4, 3))
-    logits[:, :, 2] = -np.inf
-    rows = ctc([[1], [2]], logits)
+    logits = np.zeros((4, 4, 3))
+    logits[:2, :, 2] = logits[2:, :, [0, 2]] = -np.inf
+    labels = [[1], [2], [2], [1]]
     # Ten of the sixteen rows of blanks and ones have their ones side by side.
-    assert rows.numpy().tolist() == [pytest.approx(-math.log(10 / 16)), math.inf]
-    gradient = cr.grad(lambda p: ctc([[1], [2]], p).sum())(cr.tensor(logits)).numpy()
+    expected = [pytest.approx(-math.log(10 / 16)), math.inf, math.inf, pytest.approx(0.0)]
+    assert ctc(labels, logits).numpy().tolist() == expected
+    gradient = cr.grad(lambda p: ctc(labels, p).sum())(cr.tensor(logits)).numpy()
     assert np.isfinite(gradient).all()
-    assert (gradient[1] == 0).all()
+    assert (gradient[1:3] == 0).all()
 
 
 def test_long_and_confident_sequences_stay_finite_in_float32():
