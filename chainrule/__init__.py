@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from chainrule.nn.seeding import set_seed
     from chainrule.testing.gradients import check_gradients
     from chainrule.training import callbacks
+    from chainrule.training.checkpoints import Checkpoint
     from chainrule.training.model import Model
     from chainrule.training.saving import load_model
     from chainrule.training.sequential import Sequential
@@ -60,6 +61,7 @@ __version__ = "0.1.0"
 
 # name -> (module, attribute; "" for the module itself)
 _LAZY = {
+    "Checkpoint": ("chainrule.training.checkpoints", "Checkpoint"),
     "Layer": ("chainrule.nn.layer", "Layer"),
     "Model": ("chainrule.training.model", "Model"),
     "Sequential": ("chainrule.training.sequential", "Sequential"),
@@ -100,6 +102,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Checkpoint",
     "GradientTape",
     "Layer",
     "Model",

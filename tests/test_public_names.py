@@ -7,6 +7,7 @@ import chainrule as cr
 from chainrule.tensor import functions
 
 NAMES = {
+    "Checkpoint",
     "GradientTape",
     "Layer",
     "Model",

@@ -39,7 +39,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Checkpoint:
-    """Where and how often ``fit`` writes checkpoints; ``fit(checkpoint=FOLDER)`` takes the defaults.
+    """Where and how often ``fit`` writes checkpoints; ``checkpoint=FOLDER`` takes the defaults.
 
     Args:
         folder: of this one run; it is made if need be.
@@ -214,6 +214,11 @@ class CheckpointFolder:
         return progress
 
     # ---- writing
+
+    @property
+    def ended(self) -> tuple[str, str] | None:
+        """Why the run had ended, as a word and a sentence; None for one that was cut off."""
+        return None if self.saved is None else self.saved.ended
 
     @property
     def is_due(self) -> bool:

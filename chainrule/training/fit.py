@@ -19,6 +19,7 @@ from chainrule.optimizers import LBFGS, Optimizer
 from chainrule.tensor import Tensor
 from chainrule.training.batches import Batches, Data, even_size
 from chainrule.training.callbacks import Callback, Direction, EarlyStopping, Run
+from chainrule.training.checkpoints import WHERE, CheckpointFolder, identity_of
 from chainrule.training.history import History
 from chainrule.training.inputs import (
     Arrays,
@@ -76,16 +77,23 @@ class Options:
     shuffle: bool
     mixup: float
     seed: int | None
+    checkpoint: Any
     verbose: Verbose
 
 
 def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     """Train a model; see `Model.fit`."""
-    seed = (
-        next_seed()
-        if options.seed is None
-        else whole_number("fit", "seed", options.seed, minimum=0)
-    )
+    if options.checkpoint is None:
+        return _fit(model, x, y, options, None)
+    folder = CheckpointFolder(options.checkpoint)
+    with folder.locked():
+        return _fit(model, x, y, options, folder)
+
+
+def _fit(
+    model: "Model", x: Any, y: Any, options: Options, folder: CheckpointFolder | None
+) -> History:
+    seed = _seed(options, folder)
     epochs = whole_number("fit", "epochs", options.epochs)
     inputs = as_arrays(x, "x", "fit")
     targets = as_targets(y, count_rows(inputs), "fit")
@@ -103,6 +111,15 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     size = _batch_rows(options.batch_size, data.rows, setup.optimizer, notes)
     size = batch_rows(model, size, data.rows, "fit")
     batches = Batches(data, size, derive_seed(seed, "order of rows") if options.shuffle else None)
+    if folder is not None:
+        known_settings = {
+            "batch_size": batches.size,
+            "shuffle": options.shuffle,
+            "loss": setup.loss.name,
+            "optimizer": setup.optimizer.name,
+            "metrics": [metric.name for metric in setup.metrics],
+        }
+        folder.check_identity(identity_of(setup.step.state(), data, known_settings))
     validation = None
     if held_out is not None:
         most = None if size is None else max(size, EVALUATION_ROWS)
@@ -114,12 +131,31 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
     until = _until(options.until, run)
     progress = make_progress(options.verbose, epochs)
     model.stop_training = False
-    history = Loop(run, setup.step, batches, validation, callbacks, until, progress).run()
+    loop = Loop(run, setup.step, batches, validation, callbacks, until, progress, folder)
+    history = loop.run()
     if setup.step.untrained:
         history.notes.append(
             "never trained, the loss does not depend on them: " + ", ".join(setup.step.untrained)
         )
     return history
+
+
+def _seed(options: Options, folder: CheckpointFolder | None) -> int:
+    """The seed of the run: that of the checkpoint, if there is one."""
+    given = options.seed
+    if given is not None:
+        given = whole_number("fit", "seed", given, minimum=0)
+    seed = next_seed() if given is None else given
+    if folder is not None:
+        if folder.saved is not None:
+            seed = folder.saved.seed
+            if given not in (None, seed):
+                raise ArgumentError(
+                    WHERE, "the checkpoint is of a run with another seed", got=given,
+                    expected=seed, fix="leave the seed out, or choose another folder",
+                )  # fmt: skip
+        folder.seed = seed
+    return seed
 
 
 def probe(model: "Model", inputs: Arrays, seed: int | None = None) -> Any:

@@ -4,6 +4,8 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,12 @@ from numpy.typing import NDArray
 from chainrule.metrics import Metric
 from chainrule.training.batches import Batches
 from chainrule.training.callbacks import Callback, Logs, Run, overrides, single_number
+from chainrule.training.checkpoints import CheckpointFolder
+from chainrule.training.checkpoints import Progress as Place
 from chainrule.training.history import History
+from chainrule.training.inputs import count_rows
 from chainrule.training.interrupt import Interrupt
+from chainrule.training.nonfinite import Origin, last_good, restore
 from chainrule.training.progress import REFRESH_SECONDS, Progress
 from chainrule.training.states import stateful_layers
 from chainrule.training.step import EvaluationStep, TrainingStep
@@ -60,6 +66,7 @@ class Loop:
         callbacks: called in this order.
         until: numbers that end the run when all of them are reached.
         progress: the display, or None.
+        checkpoints: where to go on from, and to write to; None for neither.
     """
 
     def __init__(
@@ -71,6 +78,7 @@ class Loop:
         callbacks: Sequence[Callback],
         until: Mapping[str, float],
         progress: Progress | None,
+        checkpoints: CheckpointFolder | None = None,
     ) -> None:
         self._run = run
         self._step = step
@@ -79,6 +87,8 @@ class Loop:
         self._callbacks = callbacks
         self._until = until
         self._progress = progress
+        self._checkpoints = checkpoints
+        self._place = Place()
         self._interrupt = Interrupt()
         self._before = [c for c in callbacks if overrides(c, "on_train_batch_begin")]
         self._after = [c for c in callbacks if overrides(c, "on_train_batch_end")]
@@ -96,10 +106,14 @@ class Loop:
         with self._interrupt:
             for callback in self._callbacks:
                 callback.on_train_begin({})
+            if self._checkpoints is not None:
+                state = self._step.state()
+                self._place = self._checkpoints.restore(state, history, self._callbacks)
             if self._progress is not None:
                 self._progress.start()
             try:
                 self._epochs(history)
+                self._save(history, (history.stopped_by, history.stopped))
             finally:
                 if self._progress is not None:
                     self._progress.stop(history.stopped)
@@ -111,10 +125,11 @@ class Loop:
 
     def _epochs(self, history: History) -> None:
         try:
+            self._check_ended()
             if self._may_join_epochs():
                 self._joined_epochs(history)
             else:
-                for epoch in range(self._run.epochs):
+                for epoch in range(self._place.epoch, self._run.epochs):
                     self._epoch(epoch, history)
         except Stopped as stopped:
             history.stopped_by, history.stopped = stopped.by, stopped.reason
@@ -135,27 +150,32 @@ class Loop:
         data = self._batches.tensors()
         while history.epochs < self._run.epochs:
             count = min(self._pace.steps, self._run.epochs - history.epochs)
-            before = self._step.state() if self._until else []
+            before = self._step.state()
             begin = time.perf_counter()
             losses = self._step.run_whole(count, data)
             self._pace.note(count, time.perf_counter() - begin)
             ended = self._first_end(losses)
             if ended is not None and ended + 1 < count:
                 count = ended + 1
-                if before:
-                    for variable, value in before:
-                        variable.assign(value)
+                if math.isfinite(losses[ended]):
+                    restore(before)
                     losses = self._step.run_whole(count, data)
             numbers = losses[:count].tolist()
             # Only the last one can be infinite or NaN: such a loss ends the run.
             whole = numbers if math.isfinite(numbers[-1]) else numbers[:-1]
             history.extend("loss", whole)
             if len(whole) < count:
-                self._not_finite(numbers[-1], history.epochs, 0)
+                good = last_good(
+                    self._step, before, lambda n: self._step.run_whole(n, data), len(whole)
+                )
+                epoch = history.epochs - len(whole) + good
+                self._not_finite(numbers[-1], epoch, 0, self._step.origin(*data))
             if self._progress is not None:
                 self._progress.epoch(history.epochs - 1, {"loss": losses[count - 1].item()})
+            self._place = Place(history.epochs)
             self._check_until({"loss": losses[count - 1].item()}, history.epochs)
             self._check_interrupt(history.epochs - 1, 1)
+            self._save_if_due(history)
 
     def _first_end(self, losses: NDArray[Any]) -> int | None:
         """The first of some epochs, by their losses, after which the run ends."""
@@ -167,18 +187,22 @@ class Loop:
         return int(np.argmax(ends)) if ends.any() else None
 
     def _epoch(self, epoch: int, history: History) -> None:
-        self._reset_states()
-        for callback in self._callbacks:
-            callback.on_epoch_begin(epoch, {})
-        logs: Logs = {"loss": self._train(epoch)}
+        if not self._place.rows:  # else the epoch goes on from a checkpoint
+            self._reset_states()
+            for callback in self._callbacks:
+                callback.on_epoch_begin(epoch, {})
+            for metric in self._step.metrics:
+                metric.reset()
+        logs: Logs = {"loss": self._train(epoch, history)}
         logs.update(read_metrics(self._step.metrics))
         if self._validation is not None:
-            logs.update(self._validate(epoch, logs["loss"]))
+            logs.update(self._validate(epoch))
         if self._run.optimizer.schedule is not None:
             logs["learning_rate"] = float(self._run.optimizer.current_rate())
         for callback in self._callbacks:
             callback.on_epoch_end(epoch, logs)
         history.append(logs)
+        self._place = Place(epoch + 1)
         if self._progress is not None:
             self._progress.epoch(epoch, logs)
         self._check_until(logs, history.epochs)
@@ -186,104 +210,136 @@ class Loop:
         if self._step.converged:
             name = self._run.optimizer.name
             raise Stopped("converged", f"{name} has converged after {history.epochs} epochs")
+        self._save_if_due(history)
 
     def _reset_states(self) -> None:
         for layer in self._stateful:
             layer.reset_states()
 
-    def _validate(self, epoch: int, loss: float) -> Logs:
+    def _validate(self, epoch: int) -> Logs:
         """The numbers of the validation rows."""
 
         def between() -> None:
             self._check_interrupt(epoch)
-            self._show(epoch, self._batches.steps, loss)
+            self._show(epoch, self._place)
 
         assert self._validation is not None
         self._reset_states()
         values = measure(*self._validation, self._validation_pace, between)
         return {f"val_{name}": value for name, value in values.items()}
 
-    def _train(self, epoch: int) -> float:
+    def _train(self, epoch: int, history: History) -> float:
         """Train one epoch and return the mean of its loss over the rows (by their weights)."""
         watched = bool(self._before or self._after)
         if self._step.one_by_one or watched or self._batches.steps == 1:
-            return self._train_one_by_one(epoch)
-        return self._train_in_blocks(epoch)
+            self._train_one_by_one(epoch, history)
+        else:
+            self._train_in_blocks(epoch, history)
+        return self._place.mean()
 
-    def _train_in_blocks(self, epoch: int) -> float:
+    def _train_in_blocks(self, epoch: int, history: History) -> None:
         """Many batches a run of the back end, some runs a second: progress and Ctrl-C live."""
-        step, batches = self._step, self._batches
-        for metric in step.metrics:
-            metric.reset()
-        total = weight = done = 0.0
+        step, batches, place = self._step, self._batches, self._place
+        data = batches.tensors()
         order = batches.order(epoch)
-        for start, stop, size in blocks(len(order), batches.size, self._pace):
-            rows = order[start:stop].reshape(-1, size)
+        first = place.rows
+        for start, stop, size in blocks(len(order) - first, batches.size, self._pace):
+            rows = order[first + start : first + stop].reshape(-1, size)
             totals = batches.totals(rows)
             rows, totals = rows[totals > 0], totals[totals > 0]
             if not len(rows):
                 continue
+            before = step.state()
             begin = time.perf_counter()
-            losses = step.run_rows(rows, batches.tensors())
+            losses = step.run_rows(rows, data)
             self._pace.note(len(rows), time.perf_counter() - begin)
-            total += float((losses * totals).sum(dtype=np.float64))
-            weight += float(totals.sum())
             if not np.isfinite(losses).all():
-                place = int(np.argmin(np.isfinite(losses)))
-                self._not_finite(float(losses[place]), epoch, int(done) + place)
-            done += len(rows)
+                bad = int(np.argmin(np.isfinite(losses)))
+                good = last_good(step, before, partial(_run_first, step, rows, data), bad)
+                origin = step.origin_of_rows(rows[good], data)
+                number = place.batches + good
+                self._not_finite(float(losses[bad]), epoch, number, origin, rows[good])
+            place.note(losses, totals, first + stop)
             if self._interrupt.pressed:
-                self._check_interrupt(epoch, int(done))
-            self._show(epoch, int(done), total / weight)
-        return total / weight
+                self._check_interrupt(epoch, place.batches)
+            self._show(epoch, place)
+            self._save_if_due(history)
 
-    def _train_one_by_one(self, epoch: int) -> float:
+    def _train_one_by_one(self, epoch: int, history: History) -> None:
         step, looks = self._step, bool(self._before or self._after or self._progress)
-        total = rows = 0.0
-        for metric in step.metrics:
-            metric.reset()
-        for number, (x, y, weights, weight) in enumerate(self._batches.epoch(epoch)):
+        place = self._place
+        batches = islice(self._batches.epoch(epoch), place.batches, None)
+        for number, (x, y, weights, weight) in enumerate(batches, place.batches):
             for callback in self._before:
                 callback.on_train_batch_begin(number, {})
+            before = step.state()
             loss = step(x, y, weights)
-            total += loss * weight
-            rows += weight
             if not math.isfinite(loss):
-                self._not_finite(loss, epoch, number)
+                restore(before)
+                self._not_finite(loss, epoch, number, step.origin(x, y, weights))
+            place.note(np.array([loss]), np.array([weight]), place.rows + count_rows(x))
             if self._interrupt.pressed:
                 self._check_interrupt(epoch, number + 1)
             if looks:
-                self._between(epoch, number, loss, total / rows)
-        return total / rows
+                self._between(epoch, number, loss, place)
+            self._save_if_due(history)
 
-    def _between(self, epoch: int, number: int, loss: float, mean: float) -> None:
+    def _between(self, epoch: int, number: int, loss: float, place: Place) -> None:
         for callback in self._after:
             callback.on_train_batch_end(number, {"loss": loss})
         if self._before or self._after:
             self._check_callbacks()
         if self._batches.steps > 1:
-            self._show(epoch, number + 1, mean)
+            self._show(epoch, place)
 
-    def _show(self, epoch: int, steps: int, mean: float) -> None:
+    def _show(self, epoch: int, place: Place) -> None:
         """Bring the progress up to date, if it was not just now."""
         if self._progress is None:
             return
         now = time.perf_counter()
         if now >= self._next_look:
             self._next_look = now + REFRESH_SECONDS
-            self._progress.batch(epoch, steps, self._batches.steps, mean)
+            self._progress.batch(epoch, place.batches, self._batches.steps, place.mean())
 
-    def _not_finite(self, loss: float, epoch: int, number: int) -> None:
+    def _not_finite(
+        self,
+        loss: float,
+        epoch: int,
+        number: int,
+        origin: Origin | None,
+        rows: NDArray[Any] | None = None,
+    ) -> None:
+        """Stop because step ``number`` of an epoch made numbers that are not finite."""
         where = f"epoch {epoch + 1}" + (f", step {number + 1}" if self._batches.steps > 1 else "")
         rate = self._run.optimizer.learning_rate
         now = f" (now {rate:g})" if isinstance(rate, float) else ""
+        cause = "" if origin is None else f": {origin.describe(rows)}"
         reason = (
-            f"the loss became {loss} in {where}. To fix: lower the learning rate{now}, clip the "
-            "gradients (global_clip_norm=1.0 in the optimizer), or scale inputs and targets to "
-            "about -1 to 1"
+            f"the loss became {loss} by {where}{cause}. The model keeps the weights from before "
+            f"that step. To fix: lower the learning rate{now}, clip the gradients "
+            "(global_clip_norm=1.0 in the optimizer), or scale inputs and targets to about -1 to 1"
         )
         warnings.warn(reason, RuntimeWarning, stacklevel=2)
         raise Stopped("not_finite", reason)
+
+    def _save_if_due(self, history: History) -> None:
+        if self._checkpoints is not None and self._checkpoints.is_due:
+            self._save(history)
+
+    def _save(self, history: History, ended: tuple[str, str] | None = None) -> None:
+        """Write a checkpoint; none of a run that ended in numbers that are not finite."""
+        if self._checkpoints is None or (ended and ended[0] == "not_finite"):
+            return
+        if ended and ended[0] == "interrupt":
+            ended = None  # it will go on
+        state = self._step.state()
+        self._checkpoints.save(state, history, self._callbacks, self._place, ended)
+
+    def _check_ended(self) -> None:
+        """A run that had ended for good is not gone on with; more epochs are."""
+        ended = self._checkpoints.ended if self._checkpoints is not None else None
+        if ended is not None and ended[0] != "epochs":
+            raise Stopped(*ended)
 
     def _check_interrupt(self, epoch: int, steps: int | None = None) -> None:
         if self._interrupt.pressed:
@@ -329,6 +385,10 @@ class Loop:
             last = {name: history[name][-1] for name in self._until}
             return f"{done}; the goal was not reached: {self._describe(last)}"
         return done
+
+
+def _run_first(step: TrainingStep, rows: NDArray[Any], data: tuple[Any, ...], count: int) -> None:
+    step.run_rows(rows[:count], data)
 
 
 def read_metrics(metrics: Sequence[Metric]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from chainrule.tensor.jit import Jitted
 from chainrule.tensor.state import STATE
 from chainrule.training import fit as training
 from chainrule.training.callbacks import Callback, EarlyStopping
+from chainrule.training.checkpoints import Checkpoint
 from chainrule.training.history import History
 from chainrule.training.progress import Verbose
 from chainrule.training.states import reset_states
@@ -96,6 +97,7 @@ class Model(Layer):
         shuffle: bool = True,
         mixup: float = 0.0,
         seed: int | None = None,
+        checkpoint: "str | PathLike[str] | Checkpoint | None" = None,
         verbose: Verbose = "auto",
     ) -> History:
         """Train the model: repeat over the data until a reason to stop comes up.
@@ -136,6 +138,11 @@ class Model(Layer):
             seed: makes the run repeatable to the bit: order of the rows, held-out rows, random
                 layers and, if the model is not built yet, its initial weights. Default None: drawn
                 from ``cr.set_seed``, else at random.
+            checkpoint: a folder of this run, or a `Checkpoint`. All that the run needs is written
+                there, now and then and at the end. The same call goes on from the newest whole
+                checkpoint, in the middle of an epoch too, to the same bits as a run that was never
+                broken off; a finished run is given back, or goes on if there are more epochs.
+                Default None.
             verbose: ``"auto"`` shows a live line on a terminal only; 0 nothing; 1 the live line; 2
                 a line an epoch.
 
@@ -167,6 +174,7 @@ class Model(Layer):
             shuffle=shuffle,
             mixup=mixup,
             seed=seed,
+            checkpoint=checkpoint,
             verbose=verbose,
         )
         return training.fit(self, x, y, options)

@@ -7,7 +7,7 @@ and the step after it is computed again value by value.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,15 @@ from numpy.typing import NDArray
 from chainrule.backends.reference import every_value
 from chainrule.graph.graph import Graph, Node, Value
 from chainrule.tensor import Tensor, Variable
-from chainrule.training.step import TrainingStep
 
 State = Sequence[tuple[Variable, Tensor]]
+
+
+class Stateful(Protocol):
+    """A step with variables."""
+
+    def state(self) -> State:
+        """Every variable that it changes, with its present value."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def is_finite(state: State) -> bool:
     return all(np.isfinite(x.numpy()).all() for _, x in state if x.dtype.kind == "f")
 
 
-def last_good(step: TrainingStep, before: State, run: Callable[[int], Any], bad: int) -> int:
+def last_good(step: Stateful, before: State, run: Callable[[int], Any], bad: int) -> int:
     """Bring the variables to the last state that was finite.
 
     Args:

@@ -18,7 +18,9 @@ from chainrule.metrics import Metric
 from chainrule.nn import Layer
 from chainrule.optimizers import LBFGS, Optimizer
 from chainrule.tensor import GradientTape, Tensor, Variable, functions, jit
+from chainrule.training.inputs import count_rows
 from chainrule.training.mixup import Mixup
+from chainrule.training.nonfinite import Origin, find_origin
 
 
 def batch_loss(
@@ -144,6 +146,14 @@ class TrainingStep(_Step):
         losses: NDArray[Any] = self._compiled.repeat([], *data, steps=steps).numpy()
         return losses
 
+    def origin(self, *batch: Any) -> Origin | None:
+        """Where a step on this batch (x, y, weights) makes the first number that is not finite."""
+        return find_origin(*self._compiled.replay(*batch), rows=count_rows(batch[0]))
+
+    def origin_of_rows(self, rows: NDArray[Any], data: tuple[Any, ...]) -> Origin | None:
+        """The same for the batch of some rows of the data."""
+        return find_origin(*self._compiled_rows.replay(rows, *data), rows=len(rows))
+
     def state(self) -> list[tuple[Variable, Tensor]]:
         """Every variable that a step changes, with its present value."""
         metrics = [v for metric in self.metrics for v in metric.variables]
@@ -230,6 +240,9 @@ class FullBatchStep(TrainingStep):
         if self.metrics:
             self._after(*data)
         return float(loss)
+
+    def origin(self, *batch: Any) -> Origin | None:
+        return find_origin(*self._evaluate.replay(*batch), rows=count_rows(batch[0]))
 
     def explain(self, *batch: Any, measure: bool = False) -> str:
         """What runs when loss and gradients are evaluated; see ``TrainingStep.explain``."""

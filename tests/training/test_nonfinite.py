@@ -1,0 +1,142 @@
+"""Planted sources of numbers that are not finite: operation, layer, row and step are named."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.training.nonfinite import is_finite
+
+ROWS, WIDTH, BAD = 60, 4, 37
+random = np.random.default_rng(0)
+X = random.uniform(0.5, 1.0, (ROWS, WIDTH)).astype("float32")
+Y = X.sum(axis=1, keepdims=True)
+
+
+class Through(cr.Layer):
+    """A function of the features, and nothing to train."""
+
+    def __init__(self, function, **options):
+        super().__init__(**options)
+        self.function = function
+
+    def call(self, inputs):
+        return self.function(inputs)
+
+
+def planted(value, column=0):
+    """The data with one number changed."""
+    x = X.copy()
+    x[BAD, column] = value
+    return x
+
+
+def network(function, name="bad"):
+    return cr.Sequential([Through(function, name=name), cr.layers.Dense(1, name="out")])
+
+
+def recurrent():
+    layers = cr.layers
+    return cr.Sequential(
+        [
+            layers.Reshape((2, 2)),
+            Through(lambda x: x * 1.0, name="in"),
+            layers.RNN(_Root(), name="loop"),
+            layers.Dense(1),
+        ]
+    )
+
+
+class _Root(cr.layers.Cell):
+    def build(self, input_shape):
+        self.state_sizes = (input_shape[-1],)
+
+    def call(self, inputs, state):
+        y = cr.sqrt(inputs) + 0.1 * state[0]
+        return y, (y,)
+
+
+def deep():
+    return cr.Sequential(
+        [
+            cr.layers.Reshape((2, 2, 1)),
+            cr.layers.Conv2D(2, 2, kernel_initializer="ones", name="pictures"),
+            cr.layers.Flatten(),
+            cr.layers.Dense(1),
+        ]
+    )
+
+
+def divided_by_deviation(x):
+    return x / cr.sqrt(((x - x) ** 2).sum(axis=1, keepdims=True))
+
+
+# name: network, data, what the message must name
+SOURCES = {
+    "log of 0": (network(cr.log), planted(0.0), "log gave -inf from 0 in bad"),
+    "log of a negative": (network(cr.log), planted(-1.0), "log gave nan from -1 in bad"),
+    "0 / 0": (network(lambda x: (x - 0.0) / (x + x)), planted(0.0), "divide gave nan"),
+    "1 / 0": (network(lambda x: 1.0 / x), planted(0.0), "divide gave inf from 1 and 0 in bad"),
+    "root of a negative": (network(cr.sqrt), planted(-2.0), "sqrt gave nan from -2 in bad"),
+    "exp of much": (network(cr.exp), planted(100.0), "exp gave inf from 100 in bad"),
+    "power": (network(lambda x: cr.power(x, 0.5)), planted(-1.0), "power gave nan"),
+    "overflow of a square": (network(lambda x: x * x), planted(3e30), "multiply gave inf"),
+    "overflow of a product": (cr.Sequential([cr.layers.Dense(1, "linear", name="sum")]),
+                              planted(3e38), ""),
+    "overflow of a convolution": (deep(), planted(3e38, slice(None)), "gave inf in pictures"),
+    "inside a loop": (recurrent(), planted(-4.0), "sqrt gave nan from -4 in loop"),
+    "a deviation of 0": (network(divided_by_deviation), X, "divide gave inf"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_source_is_named(source):
+    model, x, words = SOURCES[source]
+    with pytest.warns(RuntimeWarning, match="the loss became"):
+        history = model.fit(
+            x, Y, loss="mse", optimizer="sgd", epochs=3, batch_size=10, seed=2, verbose=0
+        )
+    assert history.stopped_by == "not_finite"
+    assert words in history.stopped
+    assert all(np.isfinite(v.numpy()).all() for v in model.variables)
+    if x is not X:
+        assert f"for row {BAD} of the data" in history.stopped
+
+
+def exploding(batch_size, **options):
+    model = cr.Sequential([cr.layers.Dense(8, activation="relu"), cr.layers.Dense(1)])
+    optimizer = cr.optimizers.SGD(learning_rate=50.0)
+    with pytest.warns(RuntimeWarning, match="the loss became"):
+        history = model.fit(
+            X, Y, loss="mse", optimizer=optimizer, epochs=400, batch_size=batch_size, seed=1,
+            verbose=0, **options,
+        )  # fmt: skip
+    return model, optimizer, history
+
+
+@pytest.mark.parametrize("options", [{}, {"metrics": ["mae"]}])
+@pytest.mark.parametrize("batch_size", [None, 7, 60])
+def test_a_rate_that_explodes_leaves_finite_weights(batch_size, options):
+    model, optimizer, history = exploding(batch_size, **options)
+    assert history.stopped_by == "not_finite"
+    assert "gave" in history.stopped
+    assert is_finite([(v, v.value) for v in [*model.variables, *optimizer.variables]])
+    # One more step is the one that fails.
+    with cr.GradientTape() as tape:
+        loss = ((model(X, training=True) - Y) ** 2).mean()
+    if batch_size != 7:
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        after = model(X)
+        assert not all(
+            np.isfinite(v).all()
+            for v in [loss.numpy(), ((after - Y) ** 2).numpy(), *(g.numpy() for g in gradients)]
+        )
+
+
+def test_an_infinity_that_is_meant_is_not_blamed():
+    def masked(x):
+        return cr.softmax(cr.where(x > 0.75, x, -np.inf), axis=1) + cr.log(x)
+
+    model = network(masked)
+    with pytest.warns(RuntimeWarning, match="log gave -inf from 0 in bad"):
+        model.fit(planted(0.0), Y, loss="mse", epochs=1, batch_size=10, verbose=0)
