@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.backends import BACKENDS, reference
+from chainrule.backends import BACKENDS, Backend, reference
 from chainrule.backends.compiled import Compilations
 from chainrule.graph import GraphBuilder
 from chainrule.graph import operations as ops
@@ -27,7 +27,7 @@ def compiled_graphs(monkeypatch):
         graphs.append(graph)
         return original(graph)
 
-    monkeypatch.setitem(BACKENDS, "cpu", compile_graph)
+    monkeypatch.setitem(BACKENDS, "cpu", Backend(compile_graph))
     return graphs
 
 
@@ -193,7 +193,7 @@ def test_few_programs_are_kept():
         return FakeExecutable(graph)
 
     def get(n):
-        return cache.get(graph_of(ops.exp, (n,)), compile_graph)
+        return cache.get(graph_of(ops.exp, (n,)), Backend(compile_graph))
 
     for n in (1, 2, 3, 1, 4):
         get(n)
@@ -216,7 +216,7 @@ def test_what_programs_hold_is_bounded_and_those_in_use_are_found():
         return executable
 
     def get(n):
-        return cache.get(graph_of(ops.exp, (n,)), compile_graph)
+        return cache.get(graph_of(ops.exp, (n,)), Backend(compile_graph))
 
     def alive():
         gc.collect()
@@ -239,7 +239,7 @@ def test_constants_count_as_memory():
     for value in range(5):
         array = np.full(100_000, value, "float32")
         graph = graph_of(lambda x, array=array: x + x.owner.constant(array), (100_000,))
-        cache.get(graph, reference.compile)
+        cache.get(graph, BACKENDS["reference"])
     assert len(cache) == 2
 
 
@@ -251,7 +251,7 @@ def test_threads_that_race_get_one_executable():
         return reference.compile(graph)
 
     def get():
-        found.append(cache.get(graph_of(ops.exp), compile_graph).executable)
+        found.append(cache.get(graph_of(ops.exp), Backend(compile_graph)).executable)
 
     threads = [threading.Thread(target=get) for _ in range(4)]
     for thread in threads:
