@@ -92,7 +92,9 @@ class Sequential(Model):
         return outputs
 
     def compute_mask(self, inputs: Any, mask: Tensor | None = None) -> Tensor | None:
-        """The mask that is left behind the last layer."""
+        """The mask that is left behind the last layer; without those that layers after the first
+        make of their inputs, which are not known here.
+        """
         for layer in self._stack:
             mask = kept(layer.compute_mask(inputs, mask), layer.output_shape)
             inputs = inputs if isinstance(layer, InputLayer) else None

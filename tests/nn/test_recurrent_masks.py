@@ -194,6 +194,10 @@ def test_masks_through_a_model_inside_a_model() -> None:
     cr.Sequential([cr.Sequential([given]), behind])(X, mask=MASK)
     assert (given.seen == MASK).all()
     assert (behind.seen == MASK).all()
+    # Only the inputs of the first layer are known from outside.
+    late = cr.Sequential([cr.layers.Dense(2), cr.layers.Masking()])
+    cr.Sequential([late, behind])(X)
+    assert behind.seen is None
     flat = cr.Sequential([cr.layers.Embedding(6, 3, padding_index=0), cr.layers.Flatten()])
     cr.Sequential([flat, cr.layers.Reshape((4, 3)), behind])(TOKENS)
     assert behind.seen is None
@@ -232,6 +236,23 @@ def test_padding_changes_no_prediction_and_no_training(backend: str) -> None:
     long, others = trained(np.pad(TOKENS, ((0, 0), (0, 3))))
     np.testing.assert_allclose(short, long, rtol=1e-5)
     for a, b in zip(weights, others, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_at_each_step_leaves_out_what_is_not_there(backend: str) -> None:
+    def trained(x: Any, mask: Any) -> list[Any]:
+        model = cr.Sequential([
+            cr.layers.Masking(), cr.layers.LSTM(4, return_sequences=True), cr.layers.Dense(1),
+        ])  # fmt: skip
+        target = x.sum(-1, keepdims=True)
+        options: dict[str, Any] = {"loss": "mse", "epochs": 2, "seed": 1, "shuffle": False}
+        history = model.fit(x, target, sample_weight=mask.astype("float32"), **options)
+        return [history["loss"], *model.get_weights()]
+
+    x, rows = np.where(MASK[..., None], X, 0).astype("float32"), LENGTHS > 0
+    whole = trained(x[rows], MASK[rows])
+    padded = trained(np.pad(x, ((0, 0), (0, 2), (0, 0))), np.pad(MASK, ((0, 0), (0, 2))))
+    for a, b in zip(whole, padded, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 

@@ -103,7 +103,7 @@ class Recurrent(Layer):
         raise NotImplementedError
 
     def build(self, input_shape: Shape) -> None:
-        width = check_sequences(self, input_shape)
+        width = self._features = check_sequences(self, input_shape)
         self.make_cells()
         if self.dropout or self.recurrent_dropout:
             self.generator = self.add_generator()
@@ -176,7 +176,11 @@ class Recurrent(Layer):
         initial_state: Any = None,
         training: bool = False,
     ) -> Any:
-        check_sequences(self, inputs.shape)
+        if check_sequences(self, inputs.shape) != self._features:
+            raise wrong_input_shape(
+                self.where, inputs.shape, f"(batch, time, {self._features})",
+                f"give it {self._features} features, or make a new layer for other widths",
+            )  # fmt: skip
         inputs = inputs if inputs.dtype.kind == "f" else inputs.astype(self.dtype)
         sequence = functions.swapaxes(inputs, 0, 1)
         valid = None
