@@ -47,7 +47,9 @@ class GraphBuilder:
 
     def append(self, primitive: Primitive, inputs: Sequence[Value], attributes: Attributes) -> Any:
         """Apply a primitive; its output types follow from the primitive's rule."""
+        given = []
         for value in inputs:
+            given.append(value.type)
             if value.owner is not self:
                 raise GraphError(
                     primitive.name,
@@ -56,8 +58,8 @@ class GraphBuilder:
                     expected=f"values of {self.name!r}",
                     fix="inline the other graph into this one first",
                 )
-        types = primitive.output_types(tuple(v.type for v in inputs), attributes)
-        outputs = tuple(Value(t, self) for t in types)
+        types = primitive.output_types(given, attributes)
+        outputs = tuple([Value(t, self) for t in types])
         self.nodes.append(Node(primitive, tuple(inputs), attributes, outputs, self.scope))
         return outputs[0] if len(outputs) == 1 else outputs
 

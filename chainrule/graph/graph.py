@@ -59,17 +59,13 @@ class Value(Operand):
     builder.
     """
 
-    __slots__ = ("dtype", "name", "owner", "shape")
+    __slots__ = ("dtype", "name", "owner", "shape", "type")
 
     def __init__(self, value_type: ValueType, owner: GraphBuilder, name: str = "") -> None:
+        self.type = value_type
         self.shape, self.dtype = value_type
         self.owner = owner
         self.name = name
-
-    @property
-    def type(self) -> ValueType:
-        """Shape and dtype together."""
-        return ValueType(self.shape, self.dtype)
 
     def bind(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) -> Any:
         """Append a node to the builder that owns this value."""

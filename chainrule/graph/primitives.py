@@ -8,8 +8,8 @@ what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -46,9 +46,13 @@ class Primitive:
     attributes: tuple[str, ...]
     kind: Kind
     differentiable: bool
+    _names: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_names", frozenset(self.attributes))
 
     def output_types(
-        self, inputs: tuple[ValueType, ...], attributes: Attributes
+        self, inputs: Sequence[ValueType], attributes: Attributes
     ) -> tuple[ValueType, ...]:
         """The types of the outputs for inputs of these types."""
         if len(inputs) != self.arity and (self.arity is not None or not inputs):
@@ -58,7 +62,7 @@ class Primitive:
                 got=len(inputs),
                 expected=self.arity or "at least 1",
             )
-        if tuple(sorted(attributes)) != tuple(sorted(self.attributes)):
+        if attributes.keys() != self._names:
             raise GraphError(
                 self.name,
                 "wrong attributes",

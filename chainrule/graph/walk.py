@@ -48,10 +48,10 @@ def rewrite(graph: Graph, rule: Rewrite, nodes: Sequence[Node[Value]] | None = N
     }
     for node in graph.nodes if nodes is None else nodes:
         inputs = [mapping[value] for value in node.inputs]
-        with builder.scoped(node.scope):
-            outputs = rule(builder, node, inputs)
-            if outputs is None:
-                result = builder.append(node.primitive, inputs, node.attributes)
-                outputs = (result,) if len(node.outputs) == 1 else result
+        builder.scope = node.scope
+        outputs = rule(builder, node, inputs)
+        if outputs is None:
+            result = builder.append(node.primitive, inputs, node.attributes)
+            outputs = (result,) if len(node.outputs) == 1 else result
         mapping.update(zip(node.outputs, outputs, strict=True))
     return builder.finish([mapping[value] for value in graph.outputs])

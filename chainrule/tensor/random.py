@@ -21,7 +21,7 @@ from chainrule.dtypes import FLOAT32, FLOAT64, INT64, UINT32, as_dtype
 from chainrule.errors import ArgumentError, DTypeError
 from chainrule.graph.primitives import PRIMITIVES
 from chainrule.tensor.composites import erf_inv
-from chainrule.tensor.elementwise import astype, clip, cos, log, sin, sqrt
+from chainrule.tensor.elementwise import astype, clip, cos, log, minimum, sin, sqrt
 from chainrule.tensor.jit import jit
 from chainrule.tensor.layout import Shape, argsort, as_shape, concatenate, reshape
 from chainrule.tensor.state import STATE, paused_tapes
@@ -100,14 +100,23 @@ def _units_of_block(key: Tensor, counters: Tensor) -> Tensor:
     return _to_unit(_bits_of_block(key, counters))
 
 
-def _filled(block: Any, key: Tensor, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+@jit
+def _uniform_of_block(
+    key: Tensor, counters: Tensor, width: Tensor, low: Tensor, most: Tensor
+) -> Tensor:
+    return minimum(_to_unit(_bits_of_block(key, counters)) * width + low, most)
+
+
+def _filled(
+    block: Any, key: Tensor, count: int, dtype: np.dtype[Any], *settings: Tensor
+) -> NDArray[Any]:
     """Random numbers by a program for one block: one program serves every count."""
     half = (count + 1) // 2
     both = np.empty((2, half), dtype)
     with paused_tapes():
         for first in range(0, half, _BLOCK):
             stop = min(first + _BLOCK, half)
-            made = block(key, _counters(first, half + first)).concrete("random")
+            made = block(key, _counters(first, half + first), *settings).concrete("random")
             both[:, first:stop] = made[:, : stop - first]
     return both.reshape(-1)[:count]
 
@@ -145,11 +154,17 @@ def uniform(
         True
     """
     dtype = _floating(dtype)
-    unit = _unit(key, as_shape(shape), dtype)
+    lengths = as_shape(shape)
     if low == 0.0 and high == 1.0:
-        return unit
+        return _unit(key, lengths, dtype)
     # Rounding may reach the upper end itself.
     most = np.nextafter(dtype.type(high), dtype.type(low))
+    count = math.prod(lengths)
+    if dtype == FLOAT32 and _is_many(count):
+        settings = [Tensor(np.asarray(x, dtype)) for x in (high - low, low, most)]
+        made = _filled(_uniform_of_block, _checked(key), count, dtype, *settings)
+        return Tensor(made.reshape(lengths))
+    unit = _unit(key, lengths, dtype)
     if unit.is_traced:
         return clip(unit * (high - low) + low, None, float(most))
     numbers = unit.concrete("uniform")  # nobody else has them yet
