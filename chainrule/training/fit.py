@@ -98,8 +98,8 @@ def _fit(
     inputs = as_arrays(x, "x", "fit")
     targets = as_targets(y, count_rows(inputs), "fit")
     outputs = probe(model, inputs, options.seed)
-    check_order(model, options.shuffle, options.validation_split)
     setup = prepare(model, options)
+    check_order(model, options.shuffle, options.validation_split, setup.optimizer)
     if setup.step.mixup is not None:
         setup.step.mixup.generator.reset(derive_seed(seed, "mixup"))
     notes = _notes(setup, outputs)

@@ -7,6 +7,7 @@ from chainrule.errors import ArgumentError
 from chainrule.nn import Layer
 from chainrule.nn.contents import walk
 from chainrule.nn.layers.recurrent_base import Recurrent
+from chainrule.optimizers import Optimizer
 
 
 def stateful_layers(model: Layer) -> list[Recurrent]:
@@ -21,13 +22,22 @@ def reset_states(model: Layer) -> None:
         layer.reset_states()
 
 
-def check_order(model: Layer, shuffle: bool, validation_split: float) -> None:
+def check_order(model: Layer, shuffle: bool, validation_split: float, optimizer: Optimizer) -> None:
     """Complain about a fit that would tear a stateful model's sequences apart.
 
     Raises:
-        ArgumentError: rows that are shuffled or held out at random.
+        ArgumentError: rows that are shuffled or held out at random; an optimizer that computes the
+            same batch several times, each time from the state that the last time left.
     """
-    if stateful_layers(model) and (shuffle or validation_split):
+    if not stateful_layers(model):
+        return
+    if optimizer.full_batch:
+        raise ArgumentError(
+            "fit", f"{optimizer.name} does not go with a stateful model",
+            got="a loss that depends on what was computed before", expected="a loss of the weights",
+            fix="choose another optimizer, such as 'adam'",
+        )  # fmt: skip
+    if shuffle or validation_split:
         raise ArgumentError(
             "fit", "a stateful model needs its rows in their order",
             got=f"shuffle={shuffle}, validation_split={validation_split}",

@@ -143,6 +143,12 @@ def test_initial_values() -> None:
     assert not plain.cell.bias.numpy().any()
 
 
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+def test_names_of_pytorch(kind: str) -> None:
+    layer = getattr(cr.layers, kind)(hidden_size=4, bias=False)
+    assert (layer.units, layer.use_bias) == (4, False)
+
+
 # ---- cells of a user
 
 

@@ -121,6 +121,22 @@ def test_gradients_with_masks(kind: str, options: str, backend: str) -> None:
     cr.check_gradients(run, x, *state, *values, order=2)
 
 
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+def test_second_derivatives_are_the_same_on_both_back_ends(kind: str) -> None:
+    layer = make(kind, "both")
+
+    def roughness(x: cr.Tensor) -> cr.Tensor:
+        slope = cr.grad(lambda x: cr.sum(cr.square(layer(x, mask=MASK))))(x)
+        return cr.sum(cr.square(slope))
+
+    found = []
+    for name in BACKENDS:
+        with cr.settings(backend=name):
+            found.append(cr.jit(cr.grad(roughness))(X).numpy())
+    assert np.abs(found[0]).max() > 0.01
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-10, atol=1e-13)
+
+
 # ---- pooling
 
 

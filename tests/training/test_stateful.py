@@ -135,6 +135,7 @@ def test_a_state_survives_what_only_looks(tmp_path: Any) -> None:
     [
         ({}, "a stateful model needs its rows in their order: got shuffle=True"),
         ({"shuffle": False, "validation_split": 0.5}, "validation_split=0.5"),
+        ({"shuffle": False, "optimizer": "lbfgs"}, "does not go with a stateful model"),
     ],
 )
 def test_fits_that_tear_sequences_apart(options: dict[str, Any], text: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Unpack
 
 from chainrule.errors import ArgumentError
 from chainrule.nn import activations, initializers, regularizers
-from chainrule.nn.configurable import constructor_parameters
+from chainrule.nn.configurable import also_accept, constructor_parameters
 from chainrule.nn.layer import LayerOptions, Shape
 from chainrule.nn.layers.cells import Cell, CellOptions, GRUCell, LSTMCell, SimpleRNNCell
 from chainrule.nn.layers.recurrent_base import Recurrent, RecurrentOptions, check_sequences
@@ -108,6 +108,7 @@ class _OverUnits(Recurrent):
 
     cell_class: ClassVar[type[Cell]]
 
+    @also_accept(hidden_size="units", bias="use_bias")
     def __init__(
         self,
         units: int,
@@ -163,9 +164,9 @@ class SimpleRNN(_OverUnits):
     Shapes: x (N, time, features); y (N, units) or (N, time, units), see `RNN`.
 
     Args:
-        units: width of the state and of the output.
+        units: width of the state and of the output; also ``hidden_size``.
         activation: name or function. Default "tanh".
-        use_bias: whether to add a bias. Default True.
+        use_bias: whether to add a bias; also ``bias``. Default True.
         num_layers: how many of them, one above the other. Default 1.
         kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
             recurrent_regularizer, bias_regularizer: as in `SimpleRNNCell`.
@@ -216,7 +217,7 @@ class LSTM(_Gated):
     Shapes: x (N, time, features); y (N, units) or (N, time, units), see `RNN`; the state is (h, c).
 
     Args:
-        units: width of the states and of the output.
+        units: width of the states and of the output; also ``hidden_size``.
         activation: of g and of the memory on its way out; name or function. Default "tanh".
         recurrent_activation: of the gates i, f and o. Default "sigmoid".
         unit_forget_bias: start the bias of the gate f with ones. Default True.
@@ -243,6 +244,7 @@ class LSTM(_Gated):
 
     cell_class = LSTMCell
 
+    @also_accept(hidden_size="units")
     def __init__(
         self,
         units: int,
@@ -266,7 +268,7 @@ class GRU(_Gated):
     Shapes: x (N, time, features); y (N, units) or (N, time, units), see `RNN`.
 
     Args:
-        units: width of the state and of the output.
+        units: width of the state and of the output; also ``hidden_size``.
         activation: of the candidate; name or function. Default "tanh".
         recurrent_activation: of the gates z and r. Default "sigmoid".
         reset_after: apply the gate r after the product with the recurrent kernel, as cuDNN, PyTorch
@@ -290,6 +292,7 @@ class GRU(_Gated):
 
     cell_class = GRUCell
 
+    @also_accept(hidden_size="units")
     def __init__(
         self,
         units: int,
