@@ -59,7 +59,12 @@ def pools(draw, dtype):
     outputs = [largest, ops.window_sum(x, **keys), ops.window_gather(x, t, **keys)]
     scattered = ops.window_scatter(x, dy, **keys)
     places = tuple(range(len(shape) - 1))
-    return builder.finish([*outputs, scattered, ops.reduce_sum(scattered, places)])
+    outputs += [scattered, ops.reduce_sum(scattered, places)]
+    # What follows a pool runs in its kernel, whether the pool's result is kept or not.
+    off = ops.less_equal(largest, largest.constant_like(0))
+    total = ops.window_sum(ops.abs(t), **keys)
+    outputs += [off, ops.select(off, dy, largest), ops.sqrt(total + m.input(shape[-1]) ** 2)]
+    return builder.finish(outputs)
 
 
 def numbers(graph, seed, kind):

@@ -107,6 +107,12 @@ class Contraction:
         """How many products are added up for one element."""
         return math.prod(self.inner)
 
+    @property
+    def most_pieces(self) -> int:
+        """Into how many pieces there is work enough to be cut."""
+        work = math.prod(self.batch) * math.prod(self.rows) * self.columns * self.depth
+        return min(MOST_PIECES, work // WORK_OF_A_PIECE)
+
     def blocks(self, target: Target) -> Blocks:
         """How the rows are cut into tiles."""
         most, last = target.tile[0], self.rows[-1]
@@ -125,8 +131,7 @@ class Contraction:
 
     def division(self, target: Target) -> Division:
         """How the work is cut into pieces."""
-        work = math.prod(self.batch) * math.prod(self.rows) * self.columns * self.depth
-        most = min(MOST_PIECES, work // WORK_OF_A_PIECE)
+        most = self.most_pieces
         if self.batch and self.batch[0] > 1:
             return Division(max(1, min(most, self.batch[0])), 1, 1)
         panels = -(-self.columns // self.panel_width(target))

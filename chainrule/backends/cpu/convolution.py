@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from chainrule.backends.cpu import views
 from chainrule.backends.cpu.contraction import Contraction
 from chainrule.backends.cpu.depthwise import add_depthwise, is_depthwise
+from chainrule.backends.cpu.partial_sums import sum_of_parts
 from chainrule.backends.cpu.views import Shape, View
 from chainrule.backends.cpu.winograd import add_winograd
 from chainrule.graph.graph import Node, Value
@@ -58,8 +59,34 @@ def _kernel_gradient(plan: Plan, node: Node[Value], inputs: Sequence[View], targ
     left = windows(x, attributes["window"], dy.shape[1:-1], attributes)
     places, taps = range(1 + rank), range(1 + rank, 2 + 2 * rank)
     left = _split(views.transpose(left, (*taps, *places)), rank, groups)
-    right, target = _split(dy, -1, groups), _split(target, -1, groups)
-    plan.add_contraction(contraction(left, right, target, 1, 1 + rank, node.scope))
+    right, whole = _split(dy, -1, groups), _split(target, -1, groups)
+    kernel = contraction(left, right, whole, 1, 1 + rank, node.scope)
+    parts = _parts(plan, kernel, dy.shape[0] if groups == 1 else 1)
+    if parts == 1:
+        plan.add_contraction(kernel)
+        return
+    place = plan.temporary(target.dtype, (parts, *target.shape))
+    left, right = _examples_in_parts(left, 2 + rank, parts), _examples_in_parts(right, 1, parts)
+    plan.add_contraction(contraction(left, right, place, 1, 1 + rank, node.scope))
+    plan.add(sum_of_parts(place, target, node.scope))
+
+
+def _parts(plan: Plan, kernel: Contraction, examples: int) -> int:
+    """How many parts of the examples have sums of their own: a kernel may be too small to be cut
+    into pieces, however large the sums are.
+    """
+    most = kernel.most_pieces
+    if kernel.pieces(plan.target) >= most:
+        return 1
+    return max(parts for parts in range(1, most + 1) if examples % parts == 0)
+
+
+def _examples_in_parts(view: View, axis: int, parts: int) -> View:
+    """Parts of the examples instead of the one group in front."""
+    shape, strides = list(view.shape), list(view.strides)
+    shape[axis] //= parts
+    shape[0], strides[0] = parts, shape[axis] * strides[axis]
+    return replace(view, shape=tuple(shape), strides=tuple(strides))
 
 
 def _input_gradient(plan: Plan, node: Node[Value], inputs: Sequence[View], target: View) -> None:

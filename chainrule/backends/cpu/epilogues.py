@@ -9,13 +9,14 @@ from chainrule.backends.cpu.bodies import divides_integers
 from chainrule.backends.cpu.contraction import Contraction
 from chainrule.backends.cpu.groups import Group
 from chainrule.backends.cpu.partial_sums import into_parts
+from chainrule.backends.cpu.windows import Windows
 from chainrule.backends.cpu.winograd import WinogradConvolution
 from chainrule.graph.graph import Value
 
 if TYPE_CHECKING:
     from chainrule.backends.cpu.plan import Plan
 
-Product = Contraction | WinogradConvolution
+Product = Contraction | WinogradConvolution | Windows
 
 
 def fuse_epilogues(plan: Plan) -> None:
@@ -31,26 +32,29 @@ def fuse_epilogues(plan: Plan) -> None:
         value = _product_value(group, product) if isinstance(group, Group) else None
         if not isinstance(group, Group) or value is None:
             continue
-        within = not product.batch and group.shape[-1] == product.columns
+        within = not isinstance(product, Windows) and _within(product, group)
         reduced = any(reduction.source is value for reduction in group.reductions)
         kept = len(readers) > 1 or plan.buffers[product.target.buffer].kind != "temporary"
         if kept or (reduced and not within):
             if value in group.stores:
                 continue  # a copy: it has no second place for what it reads
             group.stores[value] = group.leaves[value]
-        following = []
-        if group.reductions:
-            following = (
-                _sums_in_parts(plan, product, group) if within else [plan.split_reductions(group)]
-            )
+        following = _sums(plan, product, group) if group.reductions else []
         product.epilogue = group
         plan.kernels.remove(product)
         position = plan.kernels.index(group)
         plan.kernels[position : position + 1] = [product, *following]
 
 
-def _sums_in_parts(plan: Plan, product: Product, group: Group) -> list[Group]:
+def _within(product: Contraction | WinogradConvolution, group: Group) -> bool:
+    """Whether a product can add up its columns itself."""
+    return not product.batch and group.shape[-1] == product.columns
+
+
+def _sums(plan: Plan, product: Product, group: Group) -> list[Group]:
     """Give each range of rows a place for its sums; gives the groups that add those up."""
+    if isinstance(product, Windows) or not _within(product, group):
+        return [plan.split_reductions(group)]
     parts = product.row_parts(plan.target)
     if parts == 1:
         return []

@@ -36,6 +36,8 @@ _HEADINGS = (
 )  # fmt: skip
 _LEFT = ("kernel", "layers", "own kernel because")
 _WIDEST = 60
+# Kernels that may have an epilogue.
+_FINISHING = Contraction | WinogradConvolution | Windows
 
 
 @dataclass
@@ -102,7 +104,7 @@ def _nodes(kernel: Kernel) -> Iterator[Node[Value]]:
         yield from kernel.nodes.values()
         for reduction in kernel.reductions:
             yield reduction.node
-    elif isinstance(kernel, Contraction | WinogradConvolution) and kernel.epilogue is not None:
+    elif isinstance(kernel, _FINISHING) and kernel.epilogue is not None:
         yield from _nodes(kernel.epilogue)
     elif isinstance(kernel, Loop):
         for inner in kernel.body.kernels:
@@ -271,7 +273,7 @@ def _reason_of_loop(plan: Plan, loop: Loop) -> str:
 
 def _reduced(kernel: Kernel) -> set[int]:
     """The buffers of a kernel's sums."""
-    if isinstance(kernel, Contraction | WinogradConvolution) and kernel.epilogue is not None:
+    if isinstance(kernel, _FINISHING) and kernel.epilogue is not None:
         return _reduced(kernel.epilogue)
     if isinstance(kernel, RowGroup):
         return {reduction.target.buffer for reduction in kernel.down()}

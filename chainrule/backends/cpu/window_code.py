@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from chainrule.backends.cpu.addressing import base, larger, share, smaller
+from chainrule.backends.cpu.bodies import Body
 from chainrule.backends.cpu.elementwise import ELEMENTWISE
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.target import Target
@@ -37,8 +38,12 @@ class PlacesCode:
         self.f = f
         self.kernel = kernel
         self.axes = kernel.axes
-        self.operands = [*kernel.inputs, kernel.result]
+        self.operands = [*kernel.inputs, kernel.result, *kernel.beside()]
         self.dtype = kernel.target.dtype
+        # Bytes from channel to channel: of what the epilogue touches they may be others.
+        usual = [self.dtype.itemsize] * (len(kernel.inputs) + 1)
+        views = [operand.view for operand in self.operands[len(usual) :]]
+        self.steps = [*usual, *(view.strides[-1] * view.dtype.itemsize for view in views)]
         self.scalar = SCALARS[self.dtype.name]
         self.lanes = target.lanes(self.dtype)
         self.masks = target.has_masks
@@ -162,14 +167,14 @@ class PlacesCode:
         """Whole vectors of channels, then the rest in part of one or in a narrower one: pointers,
         lanes and how many of them count.
         """
-        f, size = self.f, self.dtype.itemsize
+        f = self.f
         whole, rest = divmod(self.kernel.target.shape[-1], self.lanes)
         if whole:
             with f.loop(0, whole * self.lanes, self.lanes) as loop:
-                here = [self.moved(pointer, size, loop.index) for pointer in pointers]
+                here = self._moved_by(self.steps, pointers, loop.index)
                 yield here, self.lanes, self.lanes
         if rest:
-            here = [f.at(pointer, whole * self.lanes * size) for pointer in pointers]
+            here = self._moved_by(self.steps, pointers, constant(whole * self.lanes, "i64"))
             yield here, self.lanes if self.masks else rest, rest
 
     def place(self, pointers: Pointers, taps: list[Taps], lanes: int, count: int) -> None:
@@ -263,14 +268,22 @@ class PlacesCode:
 
 
 class WindowCode(PlacesCode):
-    """A result for every place from what stands under its window."""
+    """A result for every place from what stands under its window, and the epilogue over it."""
+
+    def __init__(self, f: Function, kernel: Windows, target: Target) -> None:
+        super().__init__(f, kernel, target)
+        self.inputs = len(kernel.inputs)
+        if kernel.epilogue is not None:
+            self.views = [operand.view for operand in kernel.beside()]
+            self.body = Body(f, kernel.epilogue, self.views)
+            self.parked = f.stack(self.lanes * self.dtype.itemsize)
 
     def place(self, pointers: Pointers, taps: list[Taps], lanes: int, count: int) -> None:
         """One vector of results."""
         name = self.kernel.primitive
 
         def run(here: Pointers, number: Number, state: Sequence[Register]) -> Sequence[Register]:
-            read = [self.load(p, lanes, count) for p in here[:-1]]
+            read = [self.load(p, lanes, count) for p in here[: self.inputs]]
             return self._step(name, read, state) if state else read
 
         state: Sequence[Register] = []
@@ -278,9 +291,16 @@ class WindowCode(PlacesCode):
             state = [constant(0, self.scalar, lanes)]
         elif not self.is_written_out(taps):
             start, _ = self.at_first_tap(pointers, taps)
-            state = [self.load(p, lanes, count) for p in start[:-1]]
+            state = [self.load(p, lanes, count) for p in start[: self.inputs]]
         *_, result = self.over_taps(run, pointers, taps, state)
-        self.f.store_part(result, pointers[-1], count)
+        if self.kernel.epilogue is None:
+            self.f.store_part(result, pointers[self.inputs], count)
+            return
+        own = [view.buffer for view in self.kernel.epilogue.leaves.values()]
+        at = list(pointers[self.inputs + 1 :])
+        at[own.index(self.kernel.target.buffer)] = self.parked
+        self.f.store_part(result, self.parked, count)
+        self.body.emit(at, [view.strides[-1] for view in self.views], lanes, count)
 
     def _step(
         self, name: str, read: Sequence[Register], state: Sequence[Register]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chainrule.backends.cpu.addressing import kernel_function
+from chainrule.backends.cpu.groups import Group
 from chainrule.backends.cpu.ir import Function
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.views import Shape, View
@@ -120,6 +121,7 @@ class Windows:
     """One pass over all places of a window, in vectors of channels.
 
     ``inputs`` are what is read under the taps, and for ``window_scatter`` what is added up there.
+    The result is not written if there is an epilogue: a group over the places that reads it.
     """
 
     primitive: str
@@ -127,6 +129,7 @@ class Windows:
     inputs: tuple[Operand, ...]
     result: Operand
     scope: str = ""
+    epilogue: Group | None = None
 
     @property
     def target(self) -> View:
@@ -175,13 +178,29 @@ class Windows:
         """How many pieces the work is cut into; fixed by sizes alone."""
         return max(1, min(MOST_PIECES, self.meetings // WORK_OF_A_PIECE, self.rows))
 
+    def may_finish(self, group: Group) -> bool:
+        """Whether a group can run place by place."""
+        if self.primitive not in ("window_max", "window_sum") or group.reductions:
+            return False
+        return group.seen_in(self.target.shape) is not None
+
+    def beside(self) -> list[Operand]:
+        """What the epilogue reads and writes."""
+        views = self.epilogue.seen_in(self.target.shape) if self.epilogue is not None else None
+        return [Operand.at_places(view) for view in views or ()]
+
     def buffers_read(self) -> set[int]:
         """The buffers it reads."""
-        return {operand.view.buffer for operand in self.inputs}
+        read = {operand.view.buffer for operand in self.inputs}
+        if self.epilogue is not None:
+            read |= self.epilogue.buffers_read() - {self.target.buffer}
+        return read
 
     def buffers_written(self) -> set[int]:
         """The buffers it writes."""
-        return {self.target.buffer}
+        return (
+            self.epilogue.buffers_written() if self.epilogue is not None else {self.target.buffer}
+        )
 
     def updates(self, source: int, target: int) -> bool:
         """An element is read for several places: never."""
