@@ -237,6 +237,15 @@ def test_masking_by_value() -> None:
     assert recorder.seen.tolist() == [[False, False], [False, True]]
 
 
+def test_masks_reach_attention() -> None:
+    model = cr.Sequential([
+        cr.layers.Embedding(6, 8, padding_index=0), cr.layers.MultiHeadAttention(2, 4),
+        cr.layers.GRU(3, return_sequences=True), cr.layers.GlobalMaxPooling1D(),
+    ])  # fmt: skip
+    long = np.pad(TOKENS, ((0, 0), (0, 3)))
+    np.testing.assert_allclose(model(TOKENS).numpy(), model(long).numpy(), atol=1e-6)
+
+
 def test_padding_changes_no_prediction_and_no_training(backend: str) -> None:
     def trained(tokens: Any) -> tuple[Any, list[Any]]:
         model = cr.Sequential([

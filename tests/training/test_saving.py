@@ -28,6 +28,7 @@ from chainrule.training.saving import (
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(6, 4)).astype("float32")
+TOKENS = RANDOM.integers(0, 9, (6, 5)).astype("int32")
 PICTURES = RANDOM.uniform(size=(4, 4, 5, 1)).astype("float32")
 
 
@@ -86,6 +87,21 @@ def sequence_layers() -> dict[str, cr.Layer]:
     return over | {type(layer).__name__: layer for layer in several}
 
 
+def sound_layers() -> list[tuple[cr.Layer, Any]]:
+    """Layers for sounds (6, 40) and for frames (6, 5, 4)."""
+    layers, short = cr.layers, {"window": 0.016, "hop": 0.008}
+    clips = RANDOM.uniform(-1, 1, (6, 40)).astype("float32")
+    frames = RANDOM.normal(size=(6, 5, 4)).astype("float32")
+    for_clips = [
+        layers.LogMel(1000, 4, scale="htk", standardize="band", **short),
+        layers.MFCC(1000, 3, 5, **short),
+        layers.RandomNoise((0, 10), seed=2),
+        layers.RandomTimeShift(0.5),
+    ]
+    for_frames = [layers.RandomWarp(0.3), layers.SpecAugment(1, 2, 1, 2, fill_value=0.5)]
+    return [*((x, clips) for x in for_clips), *((x, frames) for x in for_frames)]
+
+
 def over_pictures(layer: cr.Layer) -> cr.Model:
     shapes = {"1D": (10, 2), "3D": (2, 2, 5, 1)}
     shape = shapes.get(type(layer).__name__[-2:], (2, 5, 2))
@@ -128,7 +144,7 @@ MODELS: dict[str, Callable[[], tuple[cr.Model, Any]]] = {
     "Dropout": lambda: (dense_then(cr.layers.Dropout(0.5, seed=3)), X),
     "Embedding": lambda: (
         cr.Sequential([cr.layers.Embedding(9, 4), cr.layers.Flatten(), cr.layers.Dense(1)]),
-        RANDOM.integers(0, 9, (6, 5)).astype("int32"),
+        TOKENS,
     ),
     "Flatten": lambda: (
         cr.Sequential([cr.layers.Flatten(), cr.layers.Dense(1)]),
@@ -164,6 +180,18 @@ MODELS: dict[str, Callable[[], tuple[cr.Model, Any]]] = {
         )
         for name, layer in sequence_layers().items()
     },
+    **{
+        type(layer).__name__: lambda layer=layer, x=x: (
+            cr.Sequential([layer, cr.layers.Flatten(), cr.layers.Dense(2)]),
+            x,
+        )
+        for layer, x in sound_layers()
+    },
+    "EmbeddingBag": lambda: (cr.Sequential([cr.layers.EmbeddingBag(9, 4, "sqrt_n")]), TOKENS),
+    "TokenDropout": lambda: (
+        cr.Sequential([cr.layers.TokenDropout(0.3, seed=1), cr.layers.EmbeddingBag(9, 4)]),
+        TOKENS,
+    ),
     "Reshape": lambda: (
         cr.Sequential([cr.layers.Reshape((2, -1)), cr.layers.Dense(3), cr.layers.Flatten()]),
         X,
