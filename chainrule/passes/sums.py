@@ -32,6 +32,8 @@ def take_factors_out_of_sums(graph: Graph) -> Graph:
         if node.primitive.name != "reduce_sum" or inputs[0].dtype.kind != "f":
             return None
         axes = node.attributes["axes"]
+        if all(inputs[0].shape[axis] == 1 for axis in axes):  # nothing is saved
+            return None
         source, steps = _peeled(producers[0], inputs[0], axes)
         if not steps:
             return None
