@@ -17,10 +17,18 @@ MAX_SHOWN = 5
 
 
 def transcribed(recognizer: SpeechRecognizer, sources: tuple[str, ...]) -> dict[str, list[str]]:
-    """The files and what is said in them; files that cannot be read are told."""
+    """The files and what is said in them.
+
+    Files that cannot be read, or are longer than the network hears, are told on standard error.
+    """
     found = media.with_progress(sounds.NOUN, read_sounds, sources, recognizer.preparation_)
     media.warn_skipped(found.skipped)
     files = [name.encode(errors="backslashreplace").decode() for name in found.paths]
+    seconds = recognizer.length_ / recognizer.preparation_.sample_rate
+    for file, length in zip(files, found.lengths, strict=True):
+        if length > recognizer.length_:
+            middle = f"only the middle {seconds:.1f} s, the longest learnt, are heard"
+            click.echo(f"{printable(file)}: {middle}", err=True)
     return {"file": files, "transcript": recognizer.transcribe(found)}
 
 

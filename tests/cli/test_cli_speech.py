@@ -75,7 +75,10 @@ def test_transcribe_files_and_folders(run: Run, model: str) -> None:
     Path("clips/bad.wav").write_text("no sound")
     result = run("transcribe", model, "new.flac", "clips")
     assert result.code == 0, result.err
-    assert result.err == "Skipped clips/bad.wav: this is no WAV, FLAC or OGG sound\n"
+    assert result.err == (
+        "Skipped clips/bad.wav: this is no WAV, FLAC or OGG sound\n"
+        "new.flac: only the middle 0.4 s, the longest learnt, are heard\n"
+    )
     found = rows(result.out)
     assert [row["file"] for row in found] == [
         "new.flac", *(f"clips/{i:02d}.wav" for i in range(80)),
