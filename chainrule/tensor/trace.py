@@ -39,6 +39,11 @@ class Trace:
             self._constants[id(payload)] = payload, self.builder.constant(payload)
         return self._constants[id(payload)][1]
 
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether a tensor stands for a value of this graph, not of one inside or around it."""
+        payload = tensor._payload
+        return isinstance(payload, Value) and payload.owner is self.builder
+
     def read(self, variable: Variable) -> Tensor:
         """The variable's value at this point of the trace; the first read makes it an input."""
         current = self._current.get(id(variable))

@@ -227,6 +227,47 @@ class Model(Layer):
         """
         return training.predict(self, x, batch_size)
 
+    def explain(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        row: int = 0,
+        loss: Any = None,
+        optimizer: "str | Optimizer | None" = None,
+        language: str = "en",
+    ) -> Any:
+        """One training step shown: forward, loss, backward, update, with all their numbers.
+
+        Args:
+            x: the inputs of a batch, as in `fit`.
+            y: their targets.
+            row: the example to show; the mean over the batch stands beside it. Default 0.
+            loss: as in `fit`; default that of the last fit.
+            optimizer: whose update to show; default that of the last fit as it stands, else SGD.
+            language: ``"en"`` or ``"zh"``.
+
+        Returns:
+            An explanation: print it, ``.to_html(path)``, ``.to_dict()``, ``.check()`` against
+            differences in float64, ``.zoom(neuron=, weight=, filter=, time=)``. The model stays as
+            it is.
+
+        Raises:
+            ArgumentError: no such row, or no loss is known.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.layers.Dense(1, kernel_initializer="ones")])
+            >>> print(model.explain([[1.0, 2.0]], [5.0], loss="mse"))  # doctest: +ELLIPSIS
+            1 Forward: from the input to the output (one example: 0)
+            ...
+            L = mean of (output - y)^2 = (3 - 5)^2 / 1 = 4
+            ...
+        """
+        from chainrule.training.explanation import explain_step
+
+        return explain_step(self, x, y, row, loss, optimizer, language)
+
     def explain_plan(self, x: Any = None, y: Any = None, *, measure: bool = True) -> str:
         """What the machine does for this model: the kernels of the compiled programs, in order.
 

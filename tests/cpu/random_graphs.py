@@ -526,26 +526,3 @@ def cases(
     graph = builder.finish(outputs)
     limits = [ranges[value] for value in graph.inputs]
     return Case(optimize(graph) if draw(st.booleans()) else graph, limits)
-
-
-def widened(graph: Graph) -> Graph:
-    """The same graph in float64 where it is in float32."""
-    builder = GraphBuilder(graph.name)
-    double, single = np.dtype("float64"), np.dtype("float32")
-
-    def wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
-        return double if dtype == single else dtype
-
-    values = {value: builder.input(value.shape, wide(value.dtype)) for value in graph.inputs}
-    for node in graph:
-        attributes = dict(node.attributes)
-        if "dtype" in attributes:
-            attributes["dtype"] = wide(attributes["dtype"])
-        if node.primitive.name == "constant":
-            attributes["value"] = attributes["value"].astype(wide(node.outputs[0].dtype))
-        if "body" in attributes:
-            attributes["body"] = widened(attributes["body"])
-        result = builder.append(node.primitive, [values[x] for x in node.inputs], attributes)
-        outputs = result if isinstance(result, tuple) else (result,)
-        values.update(zip(node.outputs, outputs, strict=True))
-    return builder.finish([values[value] for value in graph.outputs])

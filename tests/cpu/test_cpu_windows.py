@@ -7,7 +7,7 @@ import pytest
 from convolution_graphs import add_convolutions, moves
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
-from random_graphs import Maker, cases, widened
+from random_graphs import Maker, cases
 from small_programs import AlwaysShared
 from test_random_graphs import AT_ONCE, COUNT, assert_same_bits, built, check
 
@@ -19,6 +19,7 @@ from chainrule.backends.cpu.target import TARGETS
 from chainrule.backends.cpu.windows import Windows
 from chainrule.graph import GraphBuilder
 from chainrule.graph import operations as ops
+from chainrule.graph.widen import widened
 
 LENGTHS = (5, 1, 2, 3, 6, 8, 13)
 EASY = settings(

@@ -10,7 +10,7 @@ from convolution_graphs import add_convolutions
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from loop_graphs import add_loops
-from random_graphs import add_network, add_operations, cases, widened
+from random_graphs import add_network, add_operations, cases
 from small_programs import AlwaysShared
 
 import chainrule as cr
@@ -21,6 +21,7 @@ from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.target import TARGETS
 from chainrule.backends.executable import repeat_one_by_one
 from chainrule.graph import PRIMITIVES
+from chainrule.graph.widen import widened
 
 # Compiling takes most of the time: several graphs are compiled as one.
 AT_ONCE = 8

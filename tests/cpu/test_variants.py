@@ -7,7 +7,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from random_graphs import widened
 from test_cpu_backend import traced
 from test_random_graphs import assert_close
 
@@ -17,6 +16,7 @@ from chainrule.backends.cpu import executable, llvm, program
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.runtime import runtime_text
 from chainrule.backends.cpu.target import TARGETS
+from chainrule.graph.widen import widened
 from chainrule.training.step import TrainingStep
 
 COMPILER = shutil.which("aarch64-linux-gnu-gcc")

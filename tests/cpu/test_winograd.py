@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
-from random_graphs import widened
 from small_programs import AlwaysShared
 from test_random_graphs import assert_same_bits, built
 
@@ -20,6 +19,7 @@ from chainrule.backends.cpu.winograd import Winograd
 from chainrule.dtypes import FLOAT32
 from chainrule.graph import GraphBuilder
 from chainrule.graph import operations as ops
+from chainrule.graph.widen import widened
 
 KINDS = ("convolution", "convolution_input_gradient", "convolution_kernel_gradient")
 EASY = settings(
