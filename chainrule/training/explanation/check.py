@@ -20,7 +20,7 @@ _LARGEST, _OTHERS = 6, 4
 
 
 def largest_difference(step: TrainingStep, record: StepRecord) -> float:
-    """The largest difference, relative to the largest gradient of its array, or to a thousandth of
+    """The largest difference, relative to the largest gradient of its array, or to a hundredth of
     the largest of all where that is more: some gradients are zero.
 
     The graph of the loss is made again, in float64, and evaluated by the reference interpreter with
@@ -29,7 +29,7 @@ def largest_difference(step: TrainingStep, record: StepRecord) -> float:
     graph, inputs, weights = _loss_graph(step, record)
     generator = np.random.default_rng(0)
     worst = 0.0
-    least = 1e-3 * max(float(np.abs(w.gradient).max(initial=0.0)) for w in record.weights)
+    least = 1e-2 * max(float(np.abs(w.gradient).max(initial=0.0)) for w in record.weights)
     least = max(least, 1e-30)
     for w in record.weights:
         value = weights[w.path]
