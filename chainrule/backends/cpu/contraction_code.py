@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from chainrule.backends.cpu.addressing import address, base, nested_loops, share, smaller
-from chainrule.backends.cpu.bodies import Body
 from chainrule.backends.cpu.elementwise import ELEMENTWISE
-from chainrule.backends.cpu.groups import Group
+from chainrule.backends.cpu.epilogue_code import LINE_BYTES, Epilogue, Tile, moved
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.packing import Columns, pack
 from chainrule.backends.cpu.target import Target
@@ -19,22 +18,8 @@ from chainrule.backends.cpu.views import View
 if TYPE_CHECKING:
     from chainrule.backends.cpu.contraction import Contraction
 
-LINE_BYTES = 64
-
-
-class Tile(NamedTuple):
-    """The form of a tile.
-
-    Attributes:
-        lines, length: its rows, as so many lines of some length along two row axes.
-        lanes: the vectors of a row.
-        counts: how many lanes of each are columns of the result.
-    """
-
-    lines: int
-    length: int
-    lanes: Sequence[int]
-    counts: Sequence[int]
+# The rows of the right side that are fetched before they are read.
+_ROWS_AHEAD = 8
 
 
 class Product:
@@ -53,16 +38,11 @@ class Product:
         self.blocks = kernel.blocks(target)
         self.tiles = kernel.tiles(target)
         self.chunk = kernel.chunk
-        group = kernel.epilogue
+        self.epilogue = None if kernel.epilogue is None else Epilogue(f, kernel, target)
+        self.overlaps = self.epilogue is not None and self.epilogue.overlaps
         # The views over rows: the left side, then the target or what the epilogue touches.
         self.right = kernel.right
-        self.results = [kernel.target]
-        if group is not None:
-            self.results = kernel.seen_from_tiles(group) or []
-            self.body = Body(f, group, self.results)
-            rows = (self.blocks.rows + 1) * self.blocks.length
-            self.product = f.stack(rows * self.width * self.size)
-        self.totals: list[Register] = []
+        self.results = [kernel.target] if self.epilogue is None else self.epilogue.views
 
     def emit(self) -> None:
         """Loops over batches and over parts of the outermost summed axis."""
@@ -81,12 +61,8 @@ class Product:
         self.row_part = f.binary("udiv", piece, down)
         batch = kernel.batch
         outermost = share(f, piece, self.division.batch, batch[0]) if batch else None
-        if kernel.epilogue is not None:
-            # Each range of rows adds up sums over the rows in a place of its own.
-            for reduction in kernel.epilogue.reductions:
-                size = kernel.columns * reduction.target.dtype.itemsize
-                part = f.binary("mul", self.row_part, constant(size, "i64"))
-                self.totals.append(f.at(base(f, reduction.target), part))
+        if self.epilogue is not None:
+            self.epilogue.begin(self.row_part)
         if self.division.batch > 1:
             self.column_part = self.row_part = constant(0, "i64")
         with nested_loops(f, batch, outermost) as indices:
@@ -109,8 +85,8 @@ class Product:
             self.first = f.compare("icmp eq", loop.index, constant(0, "i64"))
             end = f.binary("sub", constant(length, "i64"), loop.index)
             self.stop = smaller(f, end, constant(self.chunk, "i64"))
-            left = self._moved(pointers[0], kernel.left, self._inner_axis(0), loop.index)
-            right = self._moved(pointers[1], self.right, kernel.batch_axes, loop.index)
+            left = moved(f, pointers[0], kernel.left, self._inner_axis(0), loop.index)
+            right = moved(f, pointers[1], self.right, kernel.batch_axes, loop.index)
             self._panels([left, right, *pointers[2:]])
 
     def _inner_axis(self, number: int) -> int:
@@ -119,55 +95,76 @@ class Product:
     def _panels(self, pointers: list[Register]) -> None:
         f, parts = self.f, self.division.columns
         whole, rest = divmod(self.kernel.columns, self.width)
+        if self.epilogue is not None and self.overlaps:
+            self.epilogue.nothing_waits()
         if whole:
             with f.loop(*share(f, self.column_part, parts, whole)) as loop:
                 first = f.binary("mul", loop.index, constant(self.width, "i64"))
                 self._panel(pointers, first, self.width)
+            self._finish_last(self.width)
         if rest:
             last = constant(parts - 1, "i64")
             with f.when(f.compare("icmp eq", self.column_part, last)):
                 self._panel(pointers, constant(whole * self.width, "i64"), rest)
+                self._finish_last(rest)
+
+    def _finish_last(self, width: int) -> None:
+        """The epilogue of the last tile of some panels."""
+        if self.epilogue is not None and self.overlaps:
+            self.epilogue.finish_waiting(Tile(1, self.epilogue.rows, *self._vectors(width)))
+
+    def _vectors(self, width: int) -> tuple[list[int], list[int]]:
+        """The lanes of so many columns' vectors, and how many of each are columns.
+
+        Panels hold whole vectors; without masks a narrower vector stands for the last columns.
+        """
+        counts = [self.lanes] * (width // self.lanes)
+        if width % self.lanes:
+            counts.append(width % self.lanes)
+        return [self.lanes] * len(counts) if self.masks else counts, counts
 
     def _panel(self, pointers: Sequence[Register], first: Register, width: int) -> None:
         """Some columns: the right side packed, then tiles of rows."""
         f = self.f
         left, right, *results = pointers
-        right = self._moved(right, self.right, -1, first)
+        right = moved(f, right, self.right, -1, first)
         results = [
-            self._moved(pointer, view, -1, first)
+            moved(f, pointer, view, -1, first)
             for view, pointer in zip(self.results, results, strict=True)
         ]
-        counts = [self.lanes] * (width // self.lanes)
-        if width % self.lanes:
-            counts.append(width % self.lanes)
-        # Panels hold whole vectors; without masks a narrower vector stands for the last columns.
-        lanes = [self.lanes] * len(counts) if self.masks else counts
-        inner = self.kernel.inner
-        steps = [s * self.size for s in self.right.strides[self.kernel.batch_axes : -1]]
+        lanes, counts = self._vectors(width)
+        source, inner = right, self.kernel.inner
+        steps = source_steps = [
+            step * self.size for step in self.right.strides[self.kernel.batch_axes : -1]
+        ]
         if self.kernel.panel is not None:
-            self._pack(right, lanes, counts)
+            if not self.packs_along:
+                self._pack(right, lanes, counts)
             right = self.panel
-            row = sum(lanes) * self.size
-            steps = [row * math.prod(inner[axis + 1 :]) for axis in range(len(inner))]
-        self.right_steps = steps
+            size = sum(lanes) * self.size
+            steps = [size * math.prod(inner[axis + 1 :]) for axis in range(len(inner))]
+        self.right_steps: Sequence[Register | int] = steps
         blocks = self.blocks
-        totals = self._totals(first)
-        for i, place in enumerate(totals):
-            for j, count in enumerate(counts):
-                neutral = self.body.neutral(i, lanes[j])
-                f.store_part(neutral, f.at(place, j * self._vector_of(i)), count)
-        with f.loop(*share(f, self.row_part, self.division.rows, self.tiles)) as loop:
+        tile = Tile(1, self.blocks.rows, lanes, counts)
+        totals = [] if self.epilogue is None else self.epilogue.totals(first, tile)
+        begin, end = share(f, self.row_part, self.division.rows, self.tiles)
+        with f.loop(begin, end) as loop:
+            if self.packs_along:
+                self.is_first = f.compare("icmp eq", loop.index, begin)
+                right = f.select(self.is_first, source, self.panel)
+                far, near = (constant(step[0], "i64") for step in (source_steps, steps))
+                self.right_steps = [f.select(self.is_first, far, near)]
             block, outer = self._place(loop.index)
             long = f.compare("icmp slt", block, constant(blocks.longer, "i64"))
-            begin = f.binary("mul", block, constant(blocks.rows, "i64"))
-            before = smaller(f, block, constant(blocks.longer, "i64"))
-            begin = f.binary("add", begin, before)
+            row = f.binary("mul", block, constant(blocks.rows, "i64"))
+            row = f.binary("add", row, smaller(f, block, constant(blocks.longer, "i64")))
             views, places = [self.kernel.left, *self.results], [left, *results]
             here = [
-                self._row(pointer, view, outer, begin)
+                self._row(pointer, view, outer, row)
                 for view, pointer in zip(views, places, strict=True)
             ]
-            for rows, chosen in self._forms(long):
+            for number, (rows, chosen) in enumerate(self._forms(long)):
+                self.may_be_first = number == 0 or self.division.rows > 1
                 lines, length = (rows, blocks.length) if blocks.axis == -2 else (1, rows)
                 tile = Tile(lines, length, lanes, counts)
                 if chosen is None:
@@ -175,19 +172,6 @@ class Product:
                 else:
                     with f.when(chosen):
                         self._tile(here[0], right, [*here[1:], *totals], tile)
-
-    def _totals(self, first: Register) -> list[Register]:
-        """Where the sums over rows of a panel's columns stand, from column ``first`` on."""
-        f, found = self.f, []
-        for i, place in enumerate(self.totals):
-            step = constant(self._vector_of(i) // self.lanes, "i64")
-            found.append(f.at(place, f.binary("mul", first, step)))
-        return found
-
-    def _vector_of(self, reduction: int) -> int:
-        """The bytes of a vector's sums."""
-        assert self.kernel.epilogue is not None
-        return self.lanes * self.kernel.epilogue.reductions[reduction].target.dtype.itemsize
 
     def _forms(self, long: Register) -> list[tuple[int, Register | None]]:
         """The heights of blocks, and when a block has which."""
@@ -212,19 +196,34 @@ class Product:
     def _row(
         self, pointer: Register, view: View, outer: Sequence[Register], begin: Register
     ) -> Register:
-        first = self.kernel.batch_axes
+        f, first = self.f, self.kernel.batch_axes
         axis = first + self.kernel.row_axes + self.blocks.axis
         for number, index in enumerate(outer):
-            pointer = self._moved(pointer, view, first + number, index)
-        return self._moved(pointer, view, axis, begin)
-
-    def _moved(self, pointer: Register, view: View, axis: int, index: Register) -> Register:
-        step = view.strides[axis] * view.dtype.itemsize
-        if step == 0:
-            return pointer
-        return self.f.at(pointer, self.f.binary("mul", index, constant(step, "i64")))
+            pointer = moved(f, pointer, view, first + number, index)
+        return moved(f, pointer, view, axis, begin)
 
     # ---- packing
+
+    @property
+    def packs_along(self) -> bool:
+        """Whether the first tile of some columns reads the right side where it stands and leaves
+        what it has read in the panel, for the tiles after it.
+        """
+        kernel = self.kernel
+        simple = len(kernel.inner) == 1 and kernel.right.strides[-1] == 1
+        return kernel.panel is not None and simple and kernel.columns >= self.width
+
+    def _leave(self, right: Register, columns: Sequence[Register], index: Register) -> None:
+        """Leave a row of the right side in the panel, if this tile is the first."""
+        f = self.f
+        width = sum(x.lanes for x in columns) * self.size
+        ahead = _ROWS_AHEAD * self.right.strides[-2] * self.size
+        with f.when(self.is_first):
+            row = f.at(self.panel, f.binary("mul", index, constant(width, "i64")))
+            for j, x in enumerate(columns):
+                f.store(x, f.at(row, j * self.lanes * self.size))
+            for offset in range(0, width, LINE_BYTES):
+                f.prefetch(f.at(right, ahead + offset))
 
     def _pack(self, right: Register, lanes: Sequence[int], counts: Sequence[int]) -> None:
         """All inner axes of some columns, one row of the panel after the other."""
@@ -250,13 +249,16 @@ class Product:
         self, left: Register, right: Register, results: Sequence[Register], tile: Tile
     ) -> None:
         sums = self._sums(left, right, results, tile)
-        if self.kernel.epilogue is None:
+        if self.epilogue is None:
             self._write(results[0], self._offsets(self.results[0], tile), tile.counts, sums)
+            return
+        row = sum(tile.lanes) * self.size
+        places = [i * row for i in range(tile.lines * tile.length)]
+        self._write(self.epilogue.product, places, tile.lanes, sums)
+        if self.overlaps:
+            self.epilogue.wait(results, tile)
         else:
-            row = sum(tile.lanes) * self.size
-            places = [i * row for i in range(tile.lines * tile.length)]
-            self._write(self.product, places, tile.lanes, sums)
-            self._finish(self.kernel.epilogue, results, tile)
+            self.epilogue.finish(results, tile)
 
     def _offsets(self, view: View, tile: Tile) -> list[int]:
         """The byte offsets of a tile's rows in a view."""
@@ -280,45 +282,71 @@ class Product:
         if self.first is not None:
             sums = self._before(results[0], tile, sums)
         offsets = self._offsets(kernel.left, tile)
+        if self.epilogue is not None and self.overlaps:
+            return self._sums_and_rows(self.epilogue, (left, right, *results), sums, tile)
         if kernel.table is not None:
-            row = constant(self.right_steps[-1], "i64")
-            with f.loop(0, kernel.depth, 1, sums) as loop:
+            with f.loop(0, kernel.depth, 1, [right, *sums]) as loop:
+                b, *now = loop.values
                 eight = f.binary("mul", loop.index, constant(8, "i64"))
                 a = f.at(left, f.load(f.at(self.table, eight), "i64"))
-                b = f.at(right, f.binary("mul", loop.index, row))
-                loop.next = self._step(a, b, loop.values, offsets, tile)
-            return loop.results
-        return self._inner_loops(0, (left, right, results), sums, offsets, tile)
+                now = self._step(a, b, now, offsets, tile, loop.index)
+                loop.next = [f.at(b, self.right_steps[-1]), *now]
+            return loop.results[1:]
+        return self._inner_loops(0, (left, right), sums, offsets, tile)
+
+    def _sums_and_rows(
+        self, epilogue: Epilogue, places: Sequence[Register], sums: Sequence[Register], tile: Tile
+    ) -> Sequence[Register]:
+        """The tile's sums; after some steps each a row of the tile before is finished."""
+        f, kernel, most = self.f, self.kernel, epilogue.rows
+        left, right, *results = places
+        offsets = self._offsets(kernel.left, tile)
+        left_step = kernel.left.strides[-1] * self.size
+        each, end = constant(kernel.depth // most, "i64"), constant(kernel.depth, "i64")
+        waiting = epilogue.waiting()
+        with f.loop(0, most, 1, [left, right, *sums]) as row:
+            with f.when(f.compare("icmp slt", row.index, waiting[0])):
+                epilogue.finish_waiting_row(row.index, waiting, tile)
+            epilogue.fetch(results, row.index, tile)
+            first = f.binary("mul", row.index, each)
+            final = f.compare("icmp eq", row.index, constant(most - 1, "i64"))
+            stop = f.select(final, end, f.binary("add", first, each))
+            with f.loop(first, stop, 1, row.values) as loop:
+                a, b, *now = loop.values
+                now = self._step(a, b, now, offsets, tile, loop.index)
+                loop.next = [f.at(a, left_step), f.at(b, self.right_steps[0]), *now]
+            row.next = loop.results
+        return row.results[2:]
 
     def _inner_loops(
-        self, axis: int, places: tuple[Register, Register, Sequence[Register]],
+        self, axis: int, places: tuple[Register, Register],
         sums: Sequence[Register], offsets: Sequence[int], tile: Tile,
     ) -> Sequence[Register]:  # fmt: skip
         f, inner = self.f, self.kernel.inner
-        left, right, results = places
+        left, right = places
         step = self.kernel.left.strides[self._inner_axis(axis)] * self.size
         stop = self.stop if axis == 0 else inner[axis]
         with f.loop(0, stop, 1, [left, right, *sums]) as loop:
             a, b, *now = loop.values
             if axis == len(inner) - 1:
-                if self.kernel.epilogue is not None and len(inner) == 1:
-                    self._fetch(results, tile, loop.index)
-                now = self._step(a, b, now, offsets, tile)
+                now = self._step(a, b, now, offsets, tile, loop.index)
             else:
-                now = [*self._inner_loops(axis + 1, (a, b, results), now, offsets, tile)]
+                now = [*self._inner_loops(axis + 1, (a, b), now, offsets, tile)]
             loop.next = [f.at(a, step), f.at(b, self.right_steps[axis]), *now]
         return loop.results[2:]
 
     def _step(
         self, left: Register, right: Register, sums: Sequence[Register], offsets: Sequence[int],
-        tile: Tile,
+        tile: Tile, index: Register,
     ) -> list[Register]:  # fmt: skip
-        """One product for every element of the tile."""
+        """One product for every element of the tile, with row ``index`` of the right side."""
         f = self.f
         columns = [
             self._load_columns(f.at(right, j * self.lanes * self.size), n, count)
             for j, (n, count) in enumerate(zip(tile.lanes, tile.counts, strict=True))
         ]
+        if self.packs_along and self.may_be_first:
+            self._leave(right, columns, index)
         new = []
         for i, offset in enumerate(offsets):
             x = f.load(f.at(left, offset), self.scalar)
@@ -350,7 +378,7 @@ class Product:
                 f.store_part(sums[i * len(counts) + j], where, count)
 
     def _load_columns(self, pointer: Register, lanes: int, count: int) -> Register:
-        if self.kernel.panel is not None:
+        if self.kernel.panel is not None and not self.packs_along:
             return self.f.load(pointer, self.scalar, lanes)
         return self.f.load_part(pointer, self.scalar, lanes, count)
 
@@ -359,77 +387,3 @@ class Product:
             return self.f.fma(x, y, z)
         product = ELEMENTWISE["multiply"](self.f, self.dtype, {}, x, y)
         return ELEMENTWISE["add"](self.f, self.dtype, {}, product, z)
-
-    # ---- the epilogue
-
-    def _fetch(self, pointers: Sequence[Register], tile: Tile, index: Register) -> None:
-        """Fetch what the epilogue will read, a little in each trip of the inner loop.
-
-        These are short lines far apart, which no processor foresees, and many at once would fill
-        its queue of misses.
-        """
-        f, depth = self.f, self.kernel.depth
-        near = [
-            (view, pointer)
-            for view, pointer in zip(self.results, pointers[: len(self.results)], strict=True)
-            if view.buffer != self.kernel.target.buffer
-            and view.strides[-2]
-            and view.strides[-1] == 1
-        ]
-        if not near or tile.lines > 1 or depth < tile.length:
-            return
-        # Trip t fetches from row t * rows / depth, of its lines one after the other.
-        row = f.binary("mul", index, constant((tile.length << 16) // depth, "i64"))
-        row = f.binary("lshr", row, constant(16, "i64"))
-        odd = f.binary("and", index, constant(1, "i64"))
-        for view, pointer in near:
-            line = self._moved(pointer, view, -2, row)
-            if sum(tile.counts) * view.dtype.itemsize > LINE_BYTES:
-                line = f.at(line, f.binary("mul", odd, constant(LINE_BYTES, "i64")))
-            f.prefetch(line)
-
-    def _finish(self, group: Group, pointers: Sequence[Register], tile: Tile) -> None:
-        """The epilogue over a tile whose result lies in this call's memory."""
-        f, row = self.f, sum(tile.lanes) * self.size
-        steps = [view.strides[-1] for view in self.results]
-        target = self.kernel.target.buffer
-        product = [view.buffer for view in group.leaves.values()].index(target)
-        starts = [self.body.neutral(i, n) for n in tile.lanes for i in range(len(self.totals))]
-        with f.loop(0, tile.lines, 1, starts) as lines:
-            with f.loop(0, tile.length, 1, lines.values) as row_of:
-                i, j = lines.index, row_of.index
-                line = list(pointers[: len(self.results)])
-                for number, view in enumerate(self.results):
-                    if tile.lines > 1:
-                        line[number] = self._moved(line[number], view, -3, i)
-                    line[number] = self._moved(line[number], view, -2, j)
-                number_of_row = f.binary("add", f.binary("mul", i, constant(tile.length, "i64")), j)
-                offset = f.binary("mul", number_of_row, constant(row, "i64"))
-                line[product] = f.at(self.product, offset)
-                row_of.next = self._finish_row(line, steps, tile, row_of.values)
-            lines.next = row_of.results
-        self._add_totals(pointers[len(self.results) :], tile, lines.results)
-
-    def _finish_row(
-        self, line: Sequence[Register], steps: Sequence[int], tile: Tile, sums: Sequence[Register]
-    ) -> list[Register]:
-        """The epilogue over a row of a tile; gives the new sums of its columns."""
-        f, each, new = self.f, len(self.totals), []
-        for j, (lanes, count) in enumerate(zip(tile.lanes, tile.counts, strict=True)):
-            at = [
-                f.at(pointer, j * self.lanes * step * view.dtype.itemsize)
-                for pointer, step, view in zip(line, steps, self.results, strict=True)
-            ]
-            made = self.body.emit(at, steps, lanes, count, sums[j * each : (j + 1) * each])
-            new += [made[i] for i in range(each)]
-        return new
-
-    def _add_totals(self, places: Sequence[Register], tile: Tile, sums: Sequence[Register]) -> None:
-        """Add the sums of a tile's columns to those of the tiles before."""
-        f, each = self.f, len(self.totals)
-        for j, (lanes, count) in enumerate(zip(tile.lanes, tile.counts, strict=True)):
-            for i, place in enumerate(places):
-                at = f.at(place, j * self._vector_of(i))
-                total = sums[j * each + i]
-                before = f.load_part(at, total.scalar, lanes, count)
-                f.store_part(self.body.combine(i, before, total), at, count)
