@@ -6,14 +6,16 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from chainrule.cli import pictures, sounds, speech, table_models
+from chainrule.cli import pictures, sounds, speech, table_models, texts
 from chainrule.cli.commands.train_pictures import train_pictures
 from chainrule.cli.commands.train_sounds import train_sounds
 from chainrule.cli.commands.train_speech import train_speech
 from chainrule.cli.commands.train_tables import train_tables
+from chainrule.cli.commands.train_texts import train_texts
 from chainrule.cli.kind import Kind
 from chainrule.data.audio_files import SUFFIXES as SOUND_SUFFIXES
 from chainrule.data.image_files import SUFFIXES as PICTURE_SUFFIXES
+from chainrule.data.text_files import SUFFIXES as TEXT_SUFFIXES
 from chainrule.errors import ArgumentError
 from chainrule.estimators import (
     ImageClassifier,
@@ -21,6 +23,7 @@ from chainrule.estimators import (
     NetworkRegressor,
     SoundClassifier,
     SpeechRecognizer,
+    TextClassifier,
 )
 
 #: A folder is judged by so many files at most.
@@ -74,8 +77,20 @@ SPEECH = Kind(
     summary=speech.summary,
 )
 
+TEXTS = Kind(
+    "texts",
+    (TextClassifier,),
+    options=("text", "tokens", "chinese"),
+    chosen_by="text",
+    suffixes=TEXT_SUFFIXES,
+    train=train_texts,
+    answers=texts.answers,
+    evaluate=texts.evaluate,
+    summary=texts.summary,
+)
+
 #: Of folders that tell nothing, the first is taken.
-KINDS = (PICTURES, SPEECH, SOUNDS, TABLES)
+KINDS = (PICTURES, SPEECH, SOUNDS, TEXTS, TABLES)
 
 
 def kind_of(estimator: object) -> Kind:

@@ -1,4 +1,4 @@
-"""What the commands do alike with pictures and with sounds: reading, answers, scores, summary."""
+"""What the commands do alike with pictures, sounds and texts: reading, answers, scores, summary."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,13 +16,14 @@ from chainrule.cli.kind import Columns, EvaluateRequest, PredictRequest
 from chainrule.cli.per_class import per_class_scores, print_per_class
 from chainrule.cli.scores import score_labels
 from chainrule.cli.text import count, name_list, printable
-from chainrule.data import AudioData, ImageData, Skipped
+from chainrule.data import AudioData, ImageData, Skipped, TextData
 from chainrule.errors import ArgumentError
 from chainrule.estimators.media_classifier import MediaClassifier
 
 MAX_SKIPPED = 5
 
-Data = TypeVar("Data", ImageData, AudioData)
+Data = TypeVar("Data", ImageData, AudioData, TextData)
+Media = TypeVar("Media", ImageData, AudioData)
 
 
 def with_progress(noun: str, read: Callable[..., Data], *arguments: Any, **options: Any) -> Data:
@@ -56,14 +57,14 @@ def warn_skipped(skipped: Sequence[Skipped]) -> None:
         click.echo(f"Skipped {printable(item.path)}: {printable(item.reason)}", err=True)
 
 
-def class_counts(data: ImageData | AudioData) -> str:
+def class_counts(data: ImageData | AudioData | TextData) -> str:
     """The classes and their numbers of files."""
     pairs = zip(data.classes, data.counts, strict=True)
     return f"{len(data.classes)}: " + name_list([f"{name} ({n:,})" for name, n in pairs])
 
 
 def answers(
-    noun: str, read: Callable[..., Data], classifier: MediaClassifier, request: PredictRequest
+    noun: str, read: Callable[..., Media], classifier: MediaClassifier, request: PredictRequest
 ) -> tuple[Columns, Columns]:
     """The files, and what is predicted for each."""
     if request.keep:
@@ -137,7 +138,7 @@ def summary(
             {
                 "task": "classification",
                 "classes": trained.classes_,
-                "preparation": classifier.preparation_.to_config(),
+                "preparation": classifier.preparation_facts(),
                 "network": classifier.network_,
                 "parameters": layers.parameters,
                 "epochs": trained.n_iter_,
@@ -147,7 +148,7 @@ def summary(
 
 
 def training_facts(
-    noun: str, data: ImageData | AudioData, test_count: int, classifier: MediaClassifier
+    noun: str, data: ImageData | AudioData | TextData, test_count: int, classifier: MediaClassifier
 ) -> list[tuple[str, str]]:
     """The classes, the split, the network and how the training went."""
     trained = classifier.classifier_
@@ -167,7 +168,7 @@ def training_facts(
 
 
 def training_json(
-    noun: str, data: ImageData | AudioData, test_count: int, classifier: MediaClassifier
+    noun: str, data: ImageData | AudioData | TextData, test_count: int, classifier: MediaClassifier
 ) -> dict[str, Any]:
     """The same for the JSON line."""
     trained = classifier.classifier_
@@ -179,7 +180,7 @@ def training_json(
         f"train_{noun}": len(data) - test_count,
         f"test_{noun}": test_count,
         "classes": data.classes,
-        "preparation": data.preparation.to_config(),
+        "preparation": classifier.preparation_facts(),
         "network": classifier.network_,
         "parameters": trained.model_.summary().parameters,
         "epochs": trained.n_iter_,

@@ -1,5 +1,6 @@
 """Texts as rows of numbers: tokens by a tokenizer, their numbers by a vocabulary, padded with 0."""
 
+import copy
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
@@ -199,6 +200,14 @@ class TextEncoder:
         return EncodedTexts(ids, lengths, truncated)
 
     # ---- files
+
+    def fresh(self) -> "TextEncoder":
+        """An encoder with the same settings that has learnt nothing."""
+        return TextEncoder(
+            copy.deepcopy(self.tokenizer), max_vocabulary=self.max_vocabulary,
+            min_count=self.min_count, max_length=self.max_length, once=self.once,
+            keep_unknown=self.keep_unknown,
+        )  # fmt: skip
 
     def to_config(self) -> dict[str, Any]:
         """What was learnt, as JSON values."""

@@ -51,7 +51,8 @@ class TextData:
         classes: the names of the classes, in the order of the codes.
         names: where each text is from: a file, a row, a line.
         skipped: what is not used, and why.
-        target: the name of the column of classes; None where there is none.
+        column, target: the names of the columns of texts and of classes; None where there are
+            none.
     """
 
     texts: list[str]
@@ -59,6 +60,7 @@ class TextData:
     classes: list[str]
     names: list[str]
     skipped: list[Skipped]
+    column: str | None = None
     target: str | None = None
 
     def __len__(self) -> int:
@@ -178,7 +180,7 @@ def of_columns(
     names = [texts.rows.name(row) for row in range(table.n_rows)]
     if label_column is None:
         unknown = np.full(len(cells), -1, np.int32)
-        return TextData(cells, unknown, [], names, [])
+        return TextData(cells, unknown, [], names, [], texts.name)
     column = table.column(label_column)
     known = np.flatnonzero(~column.missing)
     skipped = [
@@ -192,7 +194,8 @@ def of_columns(
     labels = [label_of(column, int(row)) for row in known]
     classes, codes = _codes(listing, labels, allow_one_class)
     kept = [cells[row] for row in known]
-    return TextData(kept, codes, classes, [names[row] for row in known], skipped, label_column)
+    names = [names[row] for row in known]
+    return TextData(kept, codes, classes, names, skipped, texts.name, label_column)
 
 
 def column_of_texts(table: Table, given: str | None, label_column: str | None = None) -> Column:

@@ -1,4 +1,4 @@
-"""Estimators: networks for tables, by scikit-learn's contract, for pictures, sounds and speech."""
+"""Estimators: networks for tables, by scikit-learn's contract; pictures, sounds, speech, texts."""
 
 from chainrule.estimators.audio_classifier import SoundClassifier
 from chainrule.estimators.base import NotFittedError
@@ -7,6 +7,7 @@ from chainrule.estimators.image_classifier import ImageClassifier
 from chainrule.estimators.regressor import NetworkRegressor
 from chainrule.estimators.saving import load
 from chainrule.estimators.speech_recognizer import SpeechRecognizer
+from chainrule.estimators.text_classifier import TextClassifier
 
 __all__ = [
     "ImageClassifier",
@@ -15,5 +16,6 @@ __all__ = [
     "NotFittedError",
     "SoundClassifier",
     "SpeechRecognizer",
+    "TextClassifier",
     "load",
 ]

@@ -1,4 +1,4 @@
-"""MediaClassifier: what classifiers of pictures and of sounds share: a NetworkClassifier inside."""
+"""MediaClassifier: what classifiers of pictures, sounds and texts share: a NetworkClassifier."""
 
 from collections.abc import Collection
 from os import PathLike
@@ -20,7 +20,7 @@ OWN = "given by the user"
 
 
 class MediaClassifier:
-    """Base of `ImageClassifier` and `SoundClassifier`.
+    """Base of `ImageClassifier`, `SoundClassifier` and `TextClassifier`.
 
     Args:
         settings: those of `NetworkClassifier`, checked here.
@@ -28,6 +28,8 @@ class MediaClassifier:
 
     #: The key of what a file of this estimator says beside the network.
     key: ClassVar[str]
+    #: Whether its network takes indices, such as tokens of texts.
+    takes_indices: ClassVar[bool] = False
 
     classifier_: NetworkClassifier
     network_: str
@@ -87,6 +89,10 @@ class MediaClassifier:
             FileFormatError: the parts are damaged or do not fit each other.
         """
         raise NotImplementedError
+
+    def preparation_facts(self) -> dict[str, Any]:
+        """How examples are prepared, as JSON values, for a report."""
+        return dict(self.preparation_.to_config())
 
     def _about(self) -> dict[str, Any]:
         """What a file says beside the network."""

@@ -64,6 +64,10 @@ class NetworkEstimator(Estimator):
     loss_: float | None
     loss_curve_: list[float] | None
 
+    #: Whether rows are indices, such as tokens of texts, which the network takes as they are and in
+    #: any number.
+    takes_indices = False
+
     _optimizer: Optimizer | None
     _loss: Loss
 
@@ -174,7 +178,7 @@ class NetworkEstimator(Estimator):
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[Inputs, Any, Array | None]:
         """X, y and weights of the rows that count."""
         where = type(self).__name__
-        inputs = read_inputs(X, where, axes_free=self._takes_more_axes)
+        inputs = self._read_inputs(X)
         y = check_targets_given(y, inputs.rows, where)
         weights = read_weights(sample_weight, inputs.rows, where)
         if weights is not None and not weights.all():
@@ -269,11 +273,17 @@ class NetworkEstimator(Estimator):
         shape = self.model_.input_shape if hasattr(self, "model_") else None
         return self.model is not None or (isinstance(shape, tuple) and len(shape) > 2)
 
+    def _read_inputs(self, X: Any) -> Inputs:
+        where = type(self).__name__
+        free = self._takes_more_axes
+        return read_inputs(X, where, axes_free=free, indices=self.takes_indices)
+
     def _check_inputs(self, inputs: Inputs) -> None:
         """Refuse other columns than those of the training data."""
         where = type(self).__name__
         check_names(inputs, getattr(self, "feature_names_in_", None), where)
-        check_width(inputs, self.n_features_in_, where)
+        if not self.takes_indices:
+            check_width(inputs, self.n_features_in_, where)
 
     def _features(self, inputs: Inputs) -> Array:
         """What the network takes, for all rows at once."""
@@ -287,7 +297,7 @@ class NetworkEstimator(Estimator):
     def _outputs(self, X: Any) -> Array:
         """The outputs of the network for all rows, (N, width)."""
         self._check_fitted()
-        inputs = read_inputs(X, type(self).__name__, axes_free=self._takes_more_axes)
+        inputs = self._read_inputs(X)
         self._check_inputs(inputs)
         pieces = [
             self.model_.predict(self._features(inputs.take(np.arange(start, stop))))

@@ -21,6 +21,7 @@ from chainrule.estimators.media_classifier import MediaClassifier
 from chainrule.estimators.network import Encoder, NetworkEstimator
 from chainrule.estimators.regressor import NetworkRegressor
 from chainrule.estimators.speech_recognizer import SpeechRecognizer
+from chainrule.estimators.text_classifier import TextClassifier
 from chainrule.formats import read_model_file, write_model_file
 from chainrule.training.saving import model_to_parts, parts_to_model
 
@@ -33,7 +34,7 @@ CLASSES: dict[str, type[NetworkClassifier] | type[NetworkRegressor]] = {
     "NetworkClassifier": NetworkClassifier,
     "NetworkRegressor": NetworkRegressor,
 }
-WRAPPERS: tuple[type[MediaClassifier], ...] = (ImageClassifier, SoundClassifier)
+WRAPPERS: tuple[type[MediaClassifier], ...] = (ImageClassifier, SoundClassifier, TextClassifier)
 ENCODERS: dict[str, type[Encoder]] = {
     "classes": ClassEncoder,
     "labels": MultiLabelEncoder,
@@ -133,10 +134,9 @@ def load(
     kind = next((kind for kind in WRAPPERS if kind.key in metadata), None)
     if kind is None:
         return estimator_from_parts(metadata, arrays, custom_objects, where)
-    about = metadata.pop(kind.key)
-    return kind.from_parts(
-        about, estimator_from_parts(metadata, arrays, custom_objects, where), where
-    )
+    about, indices = metadata.pop(kind.key), kind.takes_indices
+    estimator = estimator_from_parts(metadata, arrays, custom_objects, where, indices=indices)
+    return kind.from_parts(about, estimator, where)
 
 
 def estimator_from_parts(
@@ -144,8 +144,12 @@ def estimator_from_parts(
     arrays: Arrays,
     custom_objects: Mapping[str, Any] | None,
     where: str,
+    *,
+    indices: bool = False,
 ) -> NetworkClassifier | NetworkRegressor:
     """The estimator that `estimator_to_parts` took apart; nothing is assumed about the parts.
+
+    ``indices`` says that the network takes indices, such as tokens of texts.
 
     Raises:
         FileFormatError, UnknownNameError: see `load`.
@@ -163,7 +167,7 @@ def estimator_from_parts(
         raise _damaged(where, "arrays that belong to nothing", len(arrays), "network and columns")
     estimator = _with_parameters(about, where)
     model = parts_to_model(metadata["architecture"], weights, custom_objects, where=where)
-    estimator.model_ = model
+    estimator.model_, estimator.takes_indices = model, indices
     _restore_columns(estimator, about, learnt, where)
     _restore_target(estimator, about, where)
     _check_network(estimator, where)
@@ -265,7 +269,8 @@ def _check_network(estimator: NetworkEstimator, where: str) -> None:
     else:
         features = (2, estimator.preprocessor_.n_features)
     try:
-        outputs = estimator.model_(np.zeros(features, np.float32), training=False)
+        dtype = np.int32 if estimator.takes_indices else np.float32
+        outputs = estimator.model_(np.zeros(features, dtype), training=False)
         width = outputs.shape[1] if len(outputs.shape) > 1 else 1
     except Exception as error:  # classes of the caller may raise anything
         raise _damaged(where, "the network does not take the columns", str(error)[:200]) from error

@@ -45,13 +45,14 @@ class Inputs:
         return Inputs(part, self.names, self.strict)
 
 
-def read_inputs(X: Any, where: str, *, axes_free: bool) -> Inputs:
+def read_inputs(X: Any, where: str, *, axes_free: bool, indices: bool = False) -> Inputs:
     """Read X.
 
     Args:
         X: table, data frame, array, sparse matrix or nested list.
         where: what to call the estimator in errors.
         axes_free: take arrays with more than two axes as they are.
+        indices: the rows are indices in an array, taken as they are; default False.
 
     Raises:
         ShapeError, DTypeError, DataError: not something with rows and columns, or nothing in it.
@@ -59,7 +60,7 @@ def read_inputs(X: Any, where: str, *, axes_free: bool) -> Inputs:
     if isinstance(X, Table):
         names = None if X.positional else np.array(X.names, dtype=object)
         return Inputs(as_table(X, where=where), names, strict=False)
-    if axes_free and isinstance(X, np.ndarray) and X.ndim > 2:
+    if isinstance(X, np.ndarray) and (indices or (axes_free and X.ndim > 2)):
         return Inputs(X, None, strict=True)
     if hasattr(X, "tocsr"):
         X = X.tocsr()

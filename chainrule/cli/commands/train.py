@@ -17,6 +17,8 @@ from chainrule.cli.options import (
     thresholds,
 )
 from chainrule.data.image_decoding import ASPECTS
+from chainrule.data.text_encoding import TOKENIZERS
+from chainrule.data.tokenizers import CHINESE
 from chainrule.estimators import NetworkClassifier
 from chainrule.estimators.audio_defaults import MOST_SECONDS
 from chainrule.estimators.defaults import ADAM_RATE
@@ -34,6 +36,7 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
         "chainrule train houses.parquet --target price --hidden 128,64 --out houses.safetensors",
         "chainrule train digits.csv --target digit --until loss=0.05 --json",
         "chainrule train photos --out birds.safetensors",
+        "chainrule train reviews.csv --text text --target label",
         "chainrule train birds.csv --images file --target species --size 96",
         "chainrule train words --out words.safetensors",
         "chainrule train said.csv --transcripts text",
@@ -151,6 +154,23 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
     metavar="COLUMN",
     help="DATA is a table of sounds; the column of what is said in each.",
 )
+@click.option(
+    "--text", metavar="COLUMN", help="DATA is a table of texts; the column that holds them."
+)
+@click.option(
+    "--tokens",
+    type=click.Choice(["auto", *TOKENIZERS]),
+    default="auto",
+    show_default=True,
+    help="What texts are cut into; auto: words, their runs and pieces.",
+)
+@click.option(
+    "--chinese",
+    type=click.Choice(CHINESE),
+    default=CHINESE[0],
+    show_default=True,
+    help="What Chinese is cut into; jieba makes words and must be installed.",
+)
 @encoding_option
 @json_option
 @click.pass_context
@@ -168,8 +188,8 @@ def train(
 ) -> None:
     """Train a network on DATA and write it to a model file.
 
-    DATA is a table (CSV, TSV or Parquet), or a folder of pictures or sounds with a sub-folder for
-    each class.
+    DATA is a table (CSV, TSV or Parquet), or a folder of pictures, sounds or texts with a
+    sub-folder for each class.
 
     Numbers are standardised, categories become one input for each value, missing cells are filled
     in and marked. Part of the rows is held out to test the model, the classes in proportion;
@@ -181,6 +201,9 @@ def train(
 
     Sounds (WAV, FLAC, OGG) are mixed to mono, brought to one sample rate and one length. With
     --transcripts the network learns to write down what is said.
+
+    Texts are cut into words, runs of words and pieces of words. A table is one of texts if --text
+    names their column, or if nothing but texts stands beside the target.
     """
     settings = {name: others.pop(name) for name in SETTINGS}
     given = {name: value for name, value in settings.items() if value is not None}

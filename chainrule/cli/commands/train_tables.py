@@ -1,18 +1,20 @@
 """``chainrule train TABLE``: from a table to a model file."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from chainrule.cli import report
+from chainrule.cli.commands.train_texts import train_texts
 from chainrule.cli.kind import TrainRequest
 from chainrule.cli.outputs import check_model_output
 from chainrule.cli.scores import Estimator, Scores, score
 from chainrule.cli.tables import Examples, read_examples
 from chainrule.cli.text import count, printable
+from chainrule.cli.texts import only_text_column
 from chainrule.cli.training import fit, split
 from chainrule.data import ClassEncoder, Column, RegressionScaler, TaskDecision, infer_task
 from chainrule.estimators import NetworkClassifier, NetworkRegressor
@@ -44,6 +46,10 @@ def train_tables(request: TrainRequest) -> None:
     check_model_output(path)
     table = read_examples(data, request.target, request.encoding, own["ignore"])
     decision = _decide(table.target, own["task"])
+    column = only_text_column(table.inputs, table.target.name)
+    if column is not None and decision.task == "classification" and own["hidden"] is None:
+        train_texts(replace(request, own={**own, "text": column}))
+        return
     labels = table.target.values if decision.task == "classification" else None
     train_rows, test_rows = split(request, len(table), labels, table.inputs.source, "rows")
     estimator = _make_estimator(decision.task, request)
