@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from chainrule.backends.cpu import cache, llvm
 from chainrule.backends.cpu.cache import ObjectCache
+from chainrule.errors import GraphError
 
 ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="rights of POSIX systems")
@@ -324,6 +326,55 @@ def test_code_that_cannot_be_loaded_is_made_again(folder, compilations):
     assert len(compilations) == 1
 
 
+TWO = [
+    """declare double @g(double)
+define double @f(double %x) {
+ %y = call double @g(double %x)
+ ret double %y
+}
+""",
+    "define double @g(double %x) {\n %y = fadd double %x, 6.0\n ret double %y\n}\n",
+]
+
+
+def test_modules_that_call_each_other_are_one_entry(folder):
+    for _ in range(2):
+        assert result(cache.library(TWO, ["f"])) == 7.0
+        forget()
+    assert len(list(folder.iterdir())) == 1
+    assert result(cache.kept_library(cache.entry_name(TWO), ["f"])) == 7.0
+    assert cache.kept_library(cache.entry_name(TWO[::-1]), ["f"]) is None
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_each_of_several_modules_is_checked(folder, number):
+    wrong = list(TWO)
+    wrong[number] = "define"
+    with pytest.raises(GraphError, match="LLVM refuses the generated code"):
+        cache.library(wrong, ["f"])
+    wrong[number] = TWO[number].replace("ret", "%z = call double @nobody(double %x)\n ret")
+    wrong[number] += "declare double @nobody(double)\n"
+    with pytest.raises(GraphError, match="unknown functions are called: got nobody"):
+        cache.library(wrong, ["f"])
+
+
+def test_without_another_thread_modules_are_compiled_one_by_one(folder, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert result(cache.library(TWO, ["f"])) == 7.0
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x07", b"\xff" * 8, b"\xff" * 20, bytes(8)])
+def test_wrong_lengths_are_found(folder, damage):
+    cache.library(TWO, ["f"])
+    forget()
+    cache._cache().write(cache.entry_name(TWO), damage)  # rightly signed
+    assert cache.kept_library(cache.entry_name(TWO), ["f"]) is None
+    assert result(cache.library(TWO, ["f"])) == 7.0
+
+
 def test_names_depend_on_everything_that_code_depends_on(monkeypatch):
     names = {cache.entry_name(add(1)), cache.entry_name(add(2))}
     names |= {cache.entry_name(add(1), variant) for variant in llvm.VARIANTS}
@@ -338,7 +389,7 @@ def test_names_depend_on_everything_that_code_depends_on(monkeypatch):
 
 
 def test_memory_has_a_limit(folder, monkeypatch):
-    size = len(llvm.compile_object(add(1)))
+    size = 8 + len(llvm.compile_object(add(1)))  # behind its length
     monkeypatch.setattr(cache, "MEMORY_LIMIT", 3 * size)
     for number in range(8):
         cache.library(add(number), ["f"])
@@ -350,6 +401,7 @@ RACE = """
 import random, sys
 from pathlib import Path
 from chainrule.backends.cpu.cache import ObjectCache
+from chainrule.errors import GraphError
 store = ObjectCache(Path(sys.argv[1]), limit=200_000)
 store._until_sweep = -1
 draw = random.Random(sys.argv[2])

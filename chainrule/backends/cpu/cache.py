@@ -15,6 +15,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 import sys
@@ -37,6 +38,8 @@ _HEAD = len(_MAGIC) + 32
 _TEMPORARY, _SUFFIX = ".writing-", ".object"
 # An entry counts as used when it is read; that is noted at most so often, in seconds.
 _NOTE_USE = 600
+_LENGTH = 8  # bytes, before each object of an entry
+_DEFINED = re.compile(r'^define\b[^@\n]*@"?([-\w.$]+)"?\(', re.MULTILINE)
 _LEFT_OVER = 3600
 
 
@@ -237,9 +240,12 @@ def _cache() -> ObjectCache:
     return _disk.setdefault(_folder[0], ObjectCache(_folder[0]))
 
 
-def entry_name(ir_text: str, variant: str | None = None) -> str:
-    """The name of a module's object code: a hash of the text and of all else it depends on."""
-    return _name("", ir_text.encode(), variant)
+def entry_name(ir_text: str | Sequence[str], variant: str | None = None) -> str:
+    """The name of the object code of a module, or of several: a hash of the text and of all else
+    that it depends on.
+    """
+    texts = [ir_text] if isinstance(ir_text, str) else ir_text
+    return _name("", "\n; ----\n".join(texts).encode(), variant)
 
 
 def _name(kind: str, content: bytes, variant: str | None = None) -> str:
@@ -250,19 +256,30 @@ def _name(kind: str, content: bytes, variant: str | None = None) -> str:
     return digest.hexdigest()
 
 
-def object_code(ir_text: str, variant: str | None = None) -> bytes:
-    """A module's object code: from memory, from the disk, or made now."""
-    with llvm.LOCK:
-        return _object_code(entry_name(ir_text, variant), ir_text, variant)
-
-
-def _object_code(name: str, ir_text: str, variant: str | None) -> bytes:
+def _object_code(name: str, ir_texts: Sequence[str], variant: str | None) -> bytes:
+    """The object code of modules: from memory, from the disk, or made now."""
     content = _kept_code(name)
     if content is None:
-        content = llvm.compile_object(ir_text, variant)
+        if len(ir_texts) == 1:
+            objects = [llvm.compile_object(ir_texts[0], variant)]
+        else:
+            objects = llvm.compile_objects(ir_texts, variant)
+        content = b"".join(len(part).to_bytes(_LENGTH, "little") + part for part in objects)
         _cache().write(name, content)
         _remember(name, content)
     return content
+
+
+def _load(content: bytes, names: Sequence[str], symbols: Mapping[str, int]) -> llvm.Library:
+    """Objects one after the other, each behind its length, in memory."""
+    objects, place = [], 0
+    while place < len(content):
+        begin = place + _LENGTH
+        place = begin + int.from_bytes(content[place:begin], "little")
+        objects.append(content[begin:place])
+    if place != len(content) or not objects:
+        raise StateError("backend cpu", "machine code cannot be loaded", got="a wrong length")
+    return llvm.load_objects(objects, names, symbols)
 
 
 def _kept_code(name: str) -> bytes | None:
@@ -283,7 +300,7 @@ def _remember(name: str, content: bytes) -> None:
 
 
 def library(
-    ir_text: str,
+    ir_text: str | Sequence[str],
     names: Sequence[str],
     symbols: Mapping[str, int] | None = None,
     variant: str | None = None,
@@ -291,7 +308,7 @@ def library(
     """A module in memory, ready to run. The same text gives the same library while one holds it.
 
     Args:
-        ir_text: the module.
+        ir_text: the module, or several that call each other, which are compiled side by side.
         names: the functions and variables whose addresses are wanted.
         symbols: addresses of functions that the code calls, besides the system's; they never
             change in a process.
@@ -301,26 +318,33 @@ def library(
         GraphError: LLVM does not take the text, or it calls a function that nobody has.
     """
     symbols = symbols or {}
-    name = entry_name(ir_text, variant)
+    texts = [ir_text] if isinstance(ir_text, str) else list(ir_text)
+    name = entry_name(texts, variant)
     key = (name, *names)
     with llvm.LOCK:
         found = _loaded.get(key)
         if found is not None:
             return found
         try:
-            found = llvm.load_object(_object_code(name, ir_text, variant), names, symbols)
+            found = _load(_object_code(name, texts, variant), names, symbols)
         except StateError:
             # What was kept cannot be loaded, or never could be.
-            unknown = llvm.unknown_functions(ir_text, symbols)
+            unknown = _unknown_functions(texts, symbols)
             if unknown:
                 raise GraphError(
                     "backend cpu", "unknown functions are called", got=", ".join(unknown)
                 ) from None
             del _objects[name]
             _cache().discard(name)
-            found = llvm.load_object(_object_code(name, ir_text, variant), names, symbols)
+            found = _load(_object_code(name, texts, variant), names, symbols)
         _loaded[key] = found
         return found
+
+
+def _unknown_functions(ir_texts: Sequence[str], symbols: Mapping[str, int]) -> list[str]:
+    defined = {name for text in ir_texts for name in _DEFINED.findall(text)}
+    found = {name for text in ir_texts for name in llvm.unknown_functions(text, symbols)}
+    return sorted(found - defined)
 
 
 def kept_library(
@@ -333,7 +357,7 @@ def kept_library(
         content = _kept_code(name) if found is None else None
         if content is not None:
             with contextlib.suppress(StateError):
-                found = _loaded[key] = llvm.load_object(content, names, symbols or {})
+                found = _loaded[key] = _load(content, names, symbols or {})
         return found
 
 

@@ -190,20 +190,39 @@ def _target_machine(chosen: Machine) -> Any:
     )
 
 
-def _generate(ir_text: str, variant: str | None, kind: str) -> Any:
+def _generate(ir_text: str, chosen: Machine, emit: Callable[[Any, Any], Any]) -> Any:
     """Object code or assembly of a module; its context is its own and is freed with it."""
-    with LOCK:
-        binding = _binding()
-        with _target_machine(machine(variant)) as target, binding.create_context() as context:
-            head = f'target datalayout = "{target.target_data}"\n'
-            head += f'target triple = "{target.triple}"\n'
-            try:
-                with binding.parse_assembly(head + ir_text, context) as module:
-                    if config.check == "debug":
-                        module.verify()
-                    return getattr(target, kind)(module)
-            except RuntimeError as error:
-                raise GraphError(_WHERE, "LLVM refuses the generated code", got=error) from error
+    binding = _binding()
+    with _target_machine(chosen) as target, binding.create_context() as context:
+        head = f'target datalayout = "{target.target_data}"\n'
+        head += f'target triple = "{target.triple}"\n'
+        try:
+            with binding.parse_assembly(head + ir_text, context) as module:
+                if config.check == "debug":
+                    module.verify()
+                return emit(target, module)
+        except RuntimeError as error:
+            raise GraphError(_WHERE, "LLVM refuses the generated code", got=error) from error
+
+
+def _emit_object(target: Any, module: Any) -> bytes:
+    """As ``target.emit_object``, but several threads may be in it at once.
+
+    llvmlite holds a lock around every function of LLVM. This one reads and writes what belongs to
+    its module and its context alone, so it is called without.
+    """
+    from llvmlite.binding import ffi
+
+    function = ffi.lib.LLVMPY_TargetMachineEmitToMemory
+    with ffi.OutputString() as message:
+        buffer = getattr(function, "_cfn", function)(target, module, 1, message)
+        if not buffer:
+            raise RuntimeError(str(message))
+    try:
+        start, size = (getattr(ffi.lib, f"LLVMPY_GetBuffer{x}")(buffer) for x in ("Start", "Size"))
+        return ctypes.string_at(start, size)
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 def compile_object(ir_text: str, variant: str | None = None) -> bytes:
@@ -216,14 +235,56 @@ def compile_object(ir_text: str, variant: str | None = None) -> bytes:
     Raises:
         GraphError: LLVM does not take the text.
     """
-    data: bytes = _generate(ir_text, variant, "emit_object")
-    return data
+    with LOCK:
+        data: bytes = _generate(ir_text, machine(variant), _emit_object)
+        return data
+
+
+def compile_objects(ir_texts: Sequence[str], variant: str | None = None) -> list[bytes]:
+    """Machine code of several modules, made side by side, each on a thread of its own.
+
+    Args:
+        ir_texts: the modules; see ``compile_object``.
+        variant: see ``machine``.
+    """
+    found: list[Any] = [None] * len(ir_texts)
+
+    def compile_one(number: int) -> None:
+        try:
+            found[number] = _generate(ir_texts[number], chosen, _emit_object)
+        except Exception as error:
+            found[number] = error
+
+    with LOCK:  # for all the threads
+        chosen = machine(variant)
+        others = [
+            threading.Thread(target=compile_one, args=(number,), name="chainrule-compile")
+            for number in range(1, len(ir_texts))
+        ]
+        started = []
+        try:
+            for thread in others:
+                thread.start()
+                started.append(thread)
+            compile_one(0)
+        except RuntimeError:  # the system or the interpreter's end allows no more threads
+            for number in (0, *range(len(started) + 1, len(ir_texts))):
+                compile_one(number)
+        finally:
+            for thread in started:
+                thread.join()
+    for result in found:
+        if isinstance(result, Exception):
+            raise result
+    return found
 
 
 def assembly(ir_text: str, variant: str | None = None) -> str:
     """Machine code of a module as assembly text, for another kind of processor too."""
-    text: str = _generate(ir_text, variant, "emit_assembly")
-    return text
+    with LOCK:
+        chosen = machine(variant)
+        text: str = _generate(ir_text, chosen, lambda target, module: target.emit_assembly(module))
+        return text
 
 
 # ---- object code to functions
@@ -328,10 +389,17 @@ class Library:
 def load_object(
     data: bytes, names: Sequence[str], symbols: Mapping[str, int] | None = None
 ) -> Library:
-    """Put object code into memory.
+    """Put object code into memory; see ``load_objects``."""
+    return load_objects([data], names, symbols)
+
+
+def load_objects(
+    objects: Sequence[bytes], names: Sequence[str], symbols: Mapping[str, int] | None = None
+) -> Library:
+    """Put object code into memory, as one library.
 
     Args:
-        data: what ``compile_object`` gave for this machine.
+        objects: what ``compile_object`` gave for this machine; they may call each other.
         names: the functions and variables whose addresses are wanted.
         symbols: addresses of functions that the code calls, besides ``system_functions``.
 
@@ -342,7 +410,9 @@ def load_object(
     with LOCK:
         _free()
         binding = _binding()
-        builder = binding.JITLibraryBuilder().add_object_img(data)
+        builder = binding.JITLibraryBuilder()
+        for data in objects:
+            builder.add_object_img(data)
         if _engine is None or _engine.count >= _PER_ENGINE:
             _engine = _Engine()
         builder.add_jit_library("system")

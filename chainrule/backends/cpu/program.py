@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,16 @@ from chainrule.backends.cpu import llvm
 from chainrule.backends.cpu.blueprint import Blueprint, blueprint_of
 from chainrule.backends.cpu.cache import entry_name, kept_library, library
 from chainrule.backends.cpu.entry import Call, entry_text
+from chainrule.backends.cpu.ir import Function
 from chainrule.backends.cpu.llvm import Library
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.threads import Runner, native, step_tables
 
 Pairs = Sequence[tuple[int, int]]
+
+# Modules that are compiled side by side, and how long the text of a program is that is worth it:
+# about 30 ms. Not the number of cores: what is kept on disk does not depend on it.
+MODULES, _SHORT = 2, 50_000
 
 
 class Program:
@@ -44,9 +49,9 @@ class Program:
 
 def build(plan: Plan) -> tuple[Program, Blueprint]:
     """A plan compiled, and what its executable needs to know of it."""
-    text = module_text(plan)
-    loaded = library(text, ["program"], native().symbols)
-    blueprint = blueprint_of(plan, entry_name(text), most_pieces(plan))
+    texts = module_texts(plan)
+    loaded = library(texts, ["program"], native().symbols)
+    blueprint = blueprint_of(plan, entry_name(texts), most_pieces(plan))
     return Program(loaded, blueprint.pieces), blueprint
 
 
@@ -82,7 +87,19 @@ class TimedProgram:
 
 
 def module_text(plan: Plan, *, timed: bool = False) -> str:
-    """The whole module; names come from counters.
+    """The whole program as one module."""
+    return _texts(plan, 1, timed=timed)[0]
+
+
+def module_texts(plan: Plan) -> list[str]:
+    """The program as modules that call each other, to be compiled side by side; the first has the
+    entry. A short program is one module.
+    """
+    return _texts(plan, MODULES)
+
+
+def _texts(plan: Plan, most: int, *, timed: bool = False) -> list[str]:
+    """The program in at most so many modules; names come from counters.
 
     Kernels that do the same in other buffers, as those of equal layers do, share one function.
     """
@@ -91,21 +108,45 @@ def module_text(plan: Plan, *, timed: bool = False) -> str:
     for i, function in enumerate(functions):
         equal.setdefault(function.code, []).append(i)
     calls: dict[int, Call] = {}
-    texts = []
-    for numbers in equal.values():
-        function, shared = functions[numbers[0]], len(numbers) > 1
-        texts.append(function.text(shared=shared))
-        for i in numbers:
-            kernel, places = plan.kernels[i], "null"
-            if shared:
-                places = f"@p{i}"
-                texts.append(_places_text(places, functions[i].buffers))
-            calls[i] = Call(
-                function.name, kernel.pieces(plan.target), places, plan.once.get(kernel)
-            )
-    texts += sorted(set().union(*(f.declarations for f in functions)))
+    places = []
+    texts: dict[int, str] = {}
+    for first, *others in equal.values():
+        texts[first] = functions[first].text(shared=bool(others))
+        for i in (first, *others):
+            kernel, pointer = plan.kernels[i], "null"
+            if others:
+                pointer = f"@p{i}"
+                places.append(_places_text(pointer, functions[i].buffers))
+            pieces, flag = kernel.pieces(plan.target), plan.once.get(kernel)
+            calls[i] = Call(functions[first].name, pieces, pointer, flag)
     groups = [[calls[i] for i in phase] for phase in plan.phases]
-    return "\n".join([*texts, entry_text(groups, llvm.machine().architecture, timed=timed)])
+    entry = entry_text(groups, llvm.machine().architecture, timed=timed)
+    entry_module, *modules = _shared_out(texts, most)
+    elsewhere = [
+        f"declare void @{functions[i].name}(ptr, i64, ptr)" for module in modules for i in module
+    ]
+    return [
+        "\n".join([*(texts[i] for i in entry_module), *elsewhere, *places,
+                   *_declarations(functions[i] for i in entry_module), entry]),
+        *("\n".join([*(texts[i] for i in module), *_declarations(functions[i] for i in module)])
+          for module in modules),
+    ]  # fmt: skip
+
+
+def _shared_out(texts: Mapping[int, str], most: int) -> list[list[int]]:
+    """The numbers of texts in groups of about equal length: one group if all are short."""
+    count = most if sum(map(len, texts.values())) > _SHORT else 1
+    groups: list[list[int]] = [[] for _ in range(count)]
+    lengths = [0] * count
+    for number in sorted(texts, key=lambda i: (-len(texts[i]), i)):
+        least = lengths.index(min(lengths))
+        groups[least].append(number)
+        lengths[least] += len(texts[number])
+    return [sorted(group) for group in groups if group] or [[]]
+
+
+def _declarations(functions: Iterable[Function]) -> list[str]:
+    return sorted({text for function in functions for text in function.declarations})
 
 
 def _places_text(name: str, buffers: Sequence[int]) -> str:

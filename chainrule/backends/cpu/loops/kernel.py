@@ -240,7 +240,9 @@ class _Emitter:
             text = function.text()
             name = "b" + hashlib.sha256(text.encode()).hexdigest()[:24]
             self.f.declarations |= function.declarations
-            self.f.declarations.add(text.replace(f"@{_NAME}(", f"@{name}(", 1))
+            # Internal: each module of the program that has such a loop has its own.
+            rest = text.partition(f"@{_NAME}(")[2]
+            self.f.declarations.add(f"define internal void @{name}({rest}")
             pieces = range(kernel.pieces(self.target))
             calls += [f"call void @{name}({self.table}, i64 {i}, ptr null)" for i in pieces]
         return calls
