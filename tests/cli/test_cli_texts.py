@@ -80,10 +80,10 @@ def test_train_a_table(run: Run, table: str) -> None:
 
 
 def test_mistakes_are_shown_most_confident_first(run: Run, table: str) -> None:
-    """Some labels are wrong on purpose, so that mistakes are certain."""
-    with open(table, "a", newline="", encoding="utf-8") as file:
-        wrong = [(f"\x1b[2J{text}", "bad") for text, label in sentences() if label == "good"]
-        csv.writer(file).writerows(wrong)
+    """Every text comes with both labels, so that mistakes are certain."""
+    pairs = [(f"\x1b[2J{text}", label) for text, _ in sentences() for label in ("bad", "good")]
+    with open(table, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *pairs])
     result = run("train", table, "--text", "text", "--target", "label", "--json", "--seed", 3)
     found = result.json["mistakes"]
     assert found
