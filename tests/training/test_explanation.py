@@ -14,7 +14,7 @@ L = cr.layers
 
 
 def rows(*shape):
-    return random.normal(size=(6, *shape)).astype("float32")
+    return random.normal(size=(16, *shape)).astype("float32")
 
 
 NETS = {
@@ -38,7 +38,7 @@ def test_gradients_agree_with_differences(net):
     layers, shape = NETS[net]
     model = cr.Sequential(layers)
     x, y = rows(*shape), rows(2)
-    model.fit(x, y, loss="mse", epochs=2, batch_size=3, seed=1, verbose=0)
+    model.fit(x, y, loss="mse", epochs=2, batch_size=8, seed=1, verbose=0)
     before = [v.numpy() for v in model.variables]
     explanation = model.explain(x, y, row=1)
     assert explanation.check() < 1e-5
