@@ -60,24 +60,20 @@ def place(plan: Plan) -> tuple[dict[int, int], int]:
     """
     ranges = live_ranges(plan)
     sizes = {b: plan.buffers[b].size * plan.buffers[b].dtype.itemsize for b in ranges}
-    offsets: dict[int, int] = {}
-    total = 0
-    for buffer in sorted(ranges, key=lambda b: (-sizes[b], ranges[b])):
-        taken = sorted(
-            (offsets[other], offsets[other] + sizes[other])
-            for other in offsets
-            if _overlap(ranges[buffer], ranges[other])
-        )
-        offsets[buffer] = _lowest_gap(taken, sizes[buffer])
-        total = max(total, offsets[buffer] + sizes[buffer])
-    return offsets, total
+    order = sorted(ranges, key=lambda b: (-sizes[b], ranges[b]))
+    # A row for each buffer: its first and last phase, where it begins and ends in the arena.
+    places = np.zeros((len(order), 4), np.int64)
+    for row, buffer in enumerate(order):
+        first, last = ranges[buffer]
+        before = places[:row]
+        taken = before[(before[:, 0] <= last) & (before[:, 1] >= first), 2:]
+        offset = _lowest_gap(taken[taken[:, 0].argsort()].tolist(), sizes[buffer])
+        places[row] = first, last, offset, offset + sizes[buffer]
+    offsets = dict(zip(order, places[:, 2].tolist(), strict=True))
+    return offsets, int(places[:, 3].max(initial=0))
 
 
-def _overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return a[0] <= b[1] and b[0] <= a[1]
-
-
-def _lowest_gap(taken: Sequence[tuple[int, int]], size: int) -> int:
+def _lowest_gap(taken: Sequence[Sequence[int]], size: int) -> int:
     offset = 0
     for begin, end in taken:
         if offset + size <= begin:

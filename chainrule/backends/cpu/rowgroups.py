@@ -43,12 +43,12 @@ def fuse_sums(plan: Plan) -> None:
 
 
 def _fuse(plan: Plan, is_worth_it: Callable[[_Run], bool]) -> None:
-    position = 0
+    position, buffers = 0, _Buffers()
     while position < len(plan.kernels):
         kernel = plan.kernels[position]
         if isinstance(kernel, Group):
             for rows, columns in _divisions(kernel):
-                run = _Run(plan, position, rows, columns)
+                run = _Run(plan, position, rows, columns, buffers)
                 if is_worth_it(run):
                     position = run.replace()
                     break
@@ -77,8 +77,20 @@ def _divisions(group: Group) -> list[tuple[Shape, Shape]]:
     return found
 
 
-def _touched(kernel: Kernel) -> set[int]:
-    return kernel.buffers_read() | kernel.buffers_written()
+class _Buffers:
+    """What kernels read and write. Each is asked once: nothing here changes a kernel."""
+
+    def __init__(self) -> None:
+        # With the kernel, so that no other one comes to have its number.
+        self._found: dict[int, tuple[Kernel, set[int], set[int]]] = {}
+
+    def of(self, kernel: Kernel) -> tuple[set[int], set[int]]:
+        """The buffers that a kernel reads, and those that it writes."""
+        found = self._found.get(id(kernel))
+        if found is None:
+            found = (kernel, kernel.buffers_read(), kernel.buffers_written())
+            self._found[id(kernel)] = found
+        return found[1], found[2]
 
 
 @dataclass
@@ -88,21 +100,28 @@ class _Traffic:
     read: set[int] = field(default_factory=set)
     written: set[int] = field(default_factory=set)
 
-    def add(self, kernel: Kernel) -> None:
-        self.read |= kernel.buffers_read()
-        self.written |= kernel.buffers_written()
+    def add(self, reads: set[int], writes: set[int]) -> None:
+        self.read |= reads
+        self.written |= writes
 
-    def hinders(self, kernel: Kernel) -> bool:
-        """Whether a kernel may not run before these."""
-        reads, writes = kernel.buffers_read(), kernel.buffers_written()
-        return bool(self.written & (reads | writes) or self.read & writes)
+    def hinder(self, reads: set[int], writes: set[int]) -> bool:
+        """Whether a kernel that reads and writes these may not run before them."""
+        written = self.written
+        return not (
+            written.isdisjoint(reads)
+            and written.isdisjoint(writes)
+            and self.read.isdisjoint(writes)
+        )
 
 
 class _Run:
     """The kernels that a group begins: those which become one, and where the others go."""
 
-    def __init__(self, plan: Plan, position: int, rows: Shape, columns: Shape) -> None:
+    def __init__(
+        self, plan: Plan, position: int, rows: Shape, columns: Shape, buffers: _Buffers
+    ) -> None:
         self.plan = plan
+        self._buffers = buffers
         self.position = position
         self.flow = RowFlow(rows, columns)
         self.size = prod(rows)
@@ -115,18 +134,19 @@ class _Run:
             self._sort(kernel)
 
     def _sort(self, kernel: Kernel) -> None:
+        touched = self._buffers.of(kernel)
         if (
             isinstance(kernel, Group)
             and kernel in self._related
-            and not self._later.hinders(kernel)
+            and not self._later.hinder(*touched)
             and self.flow.accepts(kernel)
         ):
             self.flow.add(kernel)
             self.members.append(kernel)
-            self._inside.add(kernel)
-        elif self._inside.hinders(kernel) or self._later.hinders(kernel):
+            self._inside.add(*touched)
+        elif self._inside.hinder(*touched) or self._later.hinder(*touched):
             self.after.append(kernel)
-            self._later.add(kernel)
+            self._later.add(*touched)
         else:
             self.before.append(kernel)
 
@@ -135,7 +155,7 @@ class _Run:
         group that does.
         """
         candidates = [
-            (kernel, {b for b in _touched(kernel) if self.plan.buffers[b].size >= self.size})
+            (kernel, self._large(kernel))
             for kernel in self.plan.kernels[self.position :]
             if isinstance(kernel, Group) and self.flow.fits(kernel)
         ]
@@ -149,6 +169,11 @@ class _Run:
                     related.add(group)
                     shared = shared | touched
         return related
+
+    def _large(self, kernel: Kernel) -> set[int]:
+        """The buffers that a kernel touches which have an element for each row."""
+        reads, writes = self._buffers.of(kernel)
+        return {b for b in reads | writes if self.plan.buffers[b].size >= self.size}
 
     def sums_rows(self) -> bool:
         """Whether there are sums along rows, and rows enough for the threads."""
@@ -173,7 +198,7 @@ class _Run:
         plan = self.plan
         others = [*plan.kernels[: self.position], *self.before, *self.after]
         wanted = {i for i, buffer in enumerate(plan.buffers) if buffer.kind != "temporary"}
-        wanted = wanted.union(*(kernel.buffers_read() for kernel in others))
+        wanted = wanted.union(*(self._buffers.of(kernel)[0] for kernel in others))
         kernel, parts = row_group(plan, self.flow, self.members, wanted)
         plan.kernels[self.position :] = [*self.before, kernel, *parts, *self.after]
         return self.position + len(self.before) + len(parts)
