@@ -51,7 +51,10 @@ def main() -> int:
         classifier = SoundClassifier(random_state=seed).fit(learnt)
         seconds.append(time.perf_counter() - start)
         accuracies.append(classifier.score(test, labels))
-        print(f"seed {seed}: accuracy {accuracies[-1]:.4f}, {seconds[-1]:.1f} s of training")
+        print(
+            f"seed {seed}: accuracy {accuracies[-1]:.4f}, {seconds[-1]:.1f} s of training",
+            flush=True,
+        )
     median = statistics.median(accuracies)
     print(f"{len(learnt):,} learnt, {len(test):,} of {options.leave_out} tested: {median:.4f}")
     if options.json:
