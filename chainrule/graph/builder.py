@@ -33,6 +33,12 @@ class GraphBuilder:
         self.inputs.append(value)
         return value
 
+    def input_like(self, value: Value) -> Value:
+        """Declare an input of the type and name of a value of another graph."""
+        made = Value(value.type, self, value.name)
+        self.inputs.append(made)
+        return made
+
     def constant(self, array: Array) -> Value:
         """A constant; small equal ones are shared."""
         key = (array.shape, array.dtype, array.tobytes()) if array.size <= 16 else None
@@ -63,6 +69,17 @@ class GraphBuilder:
         self.nodes.append(Node(primitive, tuple(inputs), attributes, outputs, self.scope))
         return outputs[0] if len(outputs) == 1 else outputs
 
+    def copy(self, node: Node[Value], inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """Apply a node of another graph to values of this one; returns its outputs."""
+        for value, before in zip(inputs, node.inputs, strict=True):
+            if value.type is not before.type or value.owner is not self:
+                result = self.append(node.primitive, inputs, node.attributes)
+                return (result,) if len(node.outputs) == 1 else result
+        # Inputs of the same types: so are the outputs.
+        outputs = tuple([Value(value.type, self) for value in node.outputs])
+        self.nodes.append(Node(node.primitive, tuple(inputs), node.attributes, outputs, self.scope))
+        return outputs
+
     @contextlib.contextmanager
     def scoped(self, scope: str) -> Iterator[None]:
         """Nodes appended inside carry this scope (a layer's path)."""
@@ -88,10 +105,7 @@ class GraphBuilder:
         mapping = dict(zip(graph.inputs, inputs, strict=True))
         for node in graph:
             with self.scoped(node.scope):
-                result = self.append(
-                    node.primitive, [mapping[v] for v in node.inputs], node.attributes
-                )
-            outputs = (result,) if len(node.outputs) == 1 else result
+                outputs = self.copy(node, [mapping[v] for v in node.inputs])
             mapping.update(zip(node.outputs, outputs, strict=True))
         return mapping
 

@@ -43,15 +43,12 @@ def rewrite(graph: Graph, rule: Rewrite, nodes: Sequence[Node[Value]] | None = N
     None copies it.
     """
     builder = GraphBuilder(graph.name)
-    mapping: dict[Value, Value] = {
-        value: builder.input(value.shape, value.dtype, value.name) for value in graph.inputs
-    }
+    mapping: dict[Value, Value] = {value: builder.input_like(value) for value in graph.inputs}
     for node in graph.nodes if nodes is None else nodes:
         inputs = [mapping[value] for value in node.inputs]
         builder.scope = node.scope
         outputs = rule(builder, node, inputs)
         if outputs is None:
-            result = builder.append(node.primitive, inputs, node.attributes)
-            outputs = (result,) if len(node.outputs) == 1 else result
+            outputs = builder.copy(node, inputs)
         mapping.update(zip(node.outputs, outputs, strict=True))
     return builder.finish([mapping[value] for value in graph.outputs])
