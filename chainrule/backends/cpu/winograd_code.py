@@ -113,6 +113,13 @@ class _Tiles(NamedTuple):
     line: Line
 
 
+class _Step(NamedTuple):
+    """From an image to an element on one axis, in bytes; whether it is there, where it may not."""
+
+    offset: Register
+    fits: Register | None
+
+
 class _Code:
     """Numbers and addresses."""
 
@@ -184,61 +191,45 @@ class _BlocksCode(_Code):
 
     def transform(self, bounds: tuple[Register, Register], tiles: _Tiles, into: Register) -> None:
         """Read the tiles of a block and write them transformed."""
-        f, view = self.f, tiles.view
-        sides = [step * _BYTES for step in view.strides[:-1]]
-        whole = [
+        f, t, view = self.f, self.tiling, tiles.view
+        pointer = base(f, view)
+        inside = [
             low == 0 and 2 * (count - 1) + tiles.side <= length
             for low, count, length in zip(
-                tiles.low, (self.tiling.down, self.tiling.across), view.shape[1:], strict=False
+                tiles.low, (t.down, t.across), view.shape[1:3], strict=True
             )
         ]
-        pointer = base(f, view)
         with self.rows(bounds) as (example, row, number):
-            image = self.moved(pointer, example, sides[0])
-            with f.loop(0, self.tiling.across) as column:
+            image = self.moved(pointer, example, view.strides[0] * _BYTES)
+            with f.loop(0, t.across) as column:
                 tile = f.binary("add", number, column.index)
-                out = self.moved(into, tile, view.shape[-1] * _BYTES)
-                starts = [
-                    self.plus(self.times(index, 2), -low)
-                    for index, low in zip((row, column.index), tiles.low, strict=True)
+                axes = []
+                for axis, index in enumerate((row, column.index)):
+                    start = self.plus(self.times(index, 2), -tiles.low[axis])
+                    axes.append(self._along(tiles, axis + 1, start, inside[axis]))
+                pointers = [
+                    [self._element(image, down, along) for along in axes[1]] for down in axes[0]
                 ]
-                inside = constant(1, "i1")
-                for start, length in zip(starts, view.shape[1:], strict=False):
-                    last = constant(max(length - tiles.side + 1, 0), "i64")
-                    fits = f.compare("icmp ult", start, last)
-                    inside = f.binary("and", inside, fits)
-                if all(whole):
-                    inside = constant(1, "i1")
-                with f.when(inside):
-                    here = image
-                    for start, step in zip(starts, sides[1:], strict=True):
-                        here = self.moved(here, start, step)
-                    pointers = [
-                        [f.at(here, i * sides[1] + j * sides[2]) for j in range(tiles.side)]
-                        for i in range(tiles.side)
-                    ]
-                    self._vectors(pointers, tiles, out)
-                if not all(whole):
-                    with f.when(f.binary("xor", inside, constant(1, "i1"))):
-                        self._vectors(self._at_edge(image, starts, tiles), tiles, out)
+                self._vectors(pointers, tiles, self.moved(into, tile, view.shape[-1] * _BYTES))
 
-    def _at_edge(self, image: Register, starts: Sequence[Register], tiles: _Tiles) -> Square:
-        """Pointers to the elements of a tile; where it has none, to zeros."""
+    def _along(self, tiles: _Tiles, axis: int, start: Register, inside: bool) -> list[_Step]:
+        """The steps to a tile's elements on an axis."""
+        f, found = self.f, []
+        length, step = tiles.view.shape[axis], tiles.view.strides[axis] * _BYTES
+        for i in range(tiles.side):
+            index = self.plus(start, i)
+            fits = None if inside else f.compare("icmp ult", index, constant(length, "i64"))
+            found.append(_Step(self.times(index, step), fits))
+        return found
+
+    def _element(self, image: Register, down: _Step, along: _Step) -> Register:
+        """The pointer to an element; outside of the image, to zeros."""
         f = self.f
-        axes = []
-        for axis, start in enumerate(starts, 1):
-            length, step = tiles.view.shape[axis], tiles.view.strides[axis] * _BYTES
-            indices = [self.plus(start, i) for i in range(tiles.side)]
-            fits = [f.compare("icmp ult", i, constant(length, "i64")) for i in indices]
-            axes.append([(fit, self.times(i, step)) for fit, i in zip(fits, indices, strict=True)])
-        rows, columns = axes
-        return [
-            [
-                f.select(f.binary("and", fit, fits), f.at(f.at(image, down), along), self.room)
-                for fits, along in columns
-            ]
-            for fit, down in rows
-        ]
+        pointer = f.at(f.at(image, down.offset), along.offset)
+        for fits in (down.fits, along.fits):
+            if fits is not None:
+                pointer = f.select(fits, pointer, self.room)
+        return pointer
 
     def _vectors(self, pointers: Square, tiles: _Tiles, out: Register) -> None:
         """All channels of a tile."""
