@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from chainrule.cli import pictures, sounds, speech, table_models, texts
+from chainrule.cli import pictures, sounds, speech, table_models, texts, writing
 from chainrule.cli.commands.train_pictures import train_pictures
 from chainrule.cli.commands.train_sounds import train_sounds
 from chainrule.cli.commands.train_speech import train_speech
@@ -24,6 +24,7 @@ from chainrule.estimators import (
     SoundClassifier,
     SpeechRecognizer,
     TextClassifier,
+    TextGenerator,
 )
 
 #: A folder is judged by so many files at most.
@@ -89,8 +90,20 @@ TEXTS = Kind(
     summary=texts.summary,
 )
 
+WRITING = Kind(
+    "running text",
+    (TextGenerator,),
+    options=("generate", "tokens"),
+    chosen_by="generate",
+    suffixes=(),
+    train=writing.train_writer,
+    answers=writing.answers,
+    evaluate=writing.evaluate,
+    summary=writing.summary,
+)
+
 #: Of folders that tell nothing, the first is taken.
-KINDS = (PICTURES, SPEECH, SOUNDS, TEXTS, TABLES)
+KINDS = (PICTURES, SPEECH, SOUNDS, WRITING, TEXTS, TABLES)
 
 
 def kind_of(estimator: object) -> Kind:

@@ -29,7 +29,7 @@ from chainrule.data.targets import (
     infer_task,
 )
 from chainrule.data.text_encoding import TextEncoder
-from chainrule.data.text_reading import TextData, read_lines, read_texts, text
+from chainrule.data.text_reading import TextData, read_file, read_lines, read_texts, text
 from chainrule.data.windows import windows
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "idx",
     "images",
     "infer_task",
+    "read_file",
     "read_lines",
     "read_pictures",
     "read_sounds",

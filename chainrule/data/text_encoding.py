@@ -228,13 +228,9 @@ class TextEncoder:
         """
         keys = ("tokenizer", "vocabulary", "length", "once", "keep_unknown")
         stored = StoredConfig(config, where, keys)
-        inner = stored.raw("tokenizer")
-        kind = inner.get("kind") if isinstance(inner, dict) else None
-        if not isinstance(kind, str) or kind not in TOKENIZERS:
-            raise stored.wrong("tokenizer", kind, " or ".join(TOKENIZERS))
         length = stored.integer("length", 1, MAX_LENGTH)
         result = cls(
-            TOKENIZERS[kind].from_config(inner, where), max_length=length,
+            stored_tokenizer(stored, "tokenizer"), max_length=length,
             once=stored.boolean("once"), keep_unknown=stored.boolean("keep_unknown"),
         )  # fmt: skip
         result.vocabulary, result.length = Vocabulary.from_config(stored, "vocabulary"), length
@@ -252,6 +248,19 @@ def tokenizer_of(given: str | Tokenizer) -> Tokenizer:
     if given not in TOKENIZERS:
         raise unknown_name(_WHERE, "tokenizer", given, TOKENIZERS)
     return TOKENIZERS[given]()
+
+
+def stored_tokenizer(stored: StoredConfig, key: str) -> Tokenizer:
+    """The tokenizer that a file describes.
+
+    Raises:
+        FileFormatError: the settings are damaged.
+    """
+    inner = stored.raw(key)
+    kind = inner.get("kind") if isinstance(inner, dict) else None
+    if not isinstance(kind, str) or kind not in TOKENIZERS:
+        raise stored.wrong(key, kind, " or ".join(TOKENIZERS))
+    return TOKENIZERS[kind].from_config(inner, stored.where)
 
 
 def checked_texts(texts: Iterable[Any]) -> None:

@@ -8,6 +8,7 @@ from chainrule.estimators.regressor import NetworkRegressor
 from chainrule.estimators.saving import load
 from chainrule.estimators.speech_recognizer import SpeechRecognizer
 from chainrule.estimators.text_classifier import TextClassifier
+from chainrule.estimators.text_generator import TextGenerator
 
 __all__ = [
     "ImageClassifier",
@@ -17,5 +18,6 @@ __all__ = [
     "SoundClassifier",
     "SpeechRecognizer",
     "TextClassifier",
+    "TextGenerator",
     "load",
 ]

@@ -22,6 +22,7 @@ from chainrule.estimators.network import Encoder, NetworkEstimator
 from chainrule.estimators.regressor import NetworkRegressor
 from chainrule.estimators.speech_recognizer import SpeechRecognizer
 from chainrule.estimators.text_classifier import TextClassifier
+from chainrule.estimators.text_generator import TextGenerator
 from chainrule.formats import read_model_file, write_model_file
 from chainrule.training.saving import model_to_parts, parts_to_model
 
@@ -102,7 +103,7 @@ def _plain_parameters(estimator: NetworkEstimator) -> dict[str, Any]:
 
 def load(
     path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None
-) -> NetworkClassifier | NetworkRegressor | MediaClassifier | SpeechRecognizer:
+) -> NetworkClassifier | NetworkRegressor | MediaClassifier | SpeechRecognizer | TextGenerator:
     """Read an estimator that ``save`` wrote. No code in the file is run.
 
     Args:
@@ -131,6 +132,8 @@ def load(
     metadata, arrays = read_model_file(path)
     if "speech" in metadata:
         return SpeechRecognizer.from_parts(metadata, arrays, custom_objects, where)
+    if "writer" in metadata:
+        return TextGenerator.from_parts(metadata, arrays, where)
     kind = next((kind for kind in WRAPPERS if kind.key in metadata), None)
     if kind is None:
         return estimator_from_parts(metadata, arrays, custom_objects, where)

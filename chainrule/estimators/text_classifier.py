@@ -124,6 +124,7 @@ class TextClassifier(MediaClassifier):
         classifier = NetworkClassifier(model=make, preprocessing=False, **settings)
         classifier.takes_indices = True
         classifier.fit(encoded.ids, labels)
+        classifier.model = None  # the function above, which cannot be pickled, is done
         self.network_ = self.network if isinstance(self.network, str) else OWN
         self.classifier_, self.preparation_ = classifier, encoder
         self.truncated_ = encoded.truncated

@@ -37,6 +37,7 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
         "chainrule train digits.csv --target digit --until loss=0.05 --json",
         "chainrule train photos --out birds.safetensors",
         "chainrule train reviews.csv --text text --target label",
+        "chainrule train stories.txt --generate",
         "chainrule train birds.csv --images file --target species --size 96",
         "chainrule train words --out words.safetensors",
         "chainrule train said.csv --transcripts text",
@@ -157,6 +158,7 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
 @click.option(
     "--text", metavar="COLUMN", help="DATA is a table of texts; the column that holds them."
 )
+@click.option("--generate", is_flag=True, help="DATA is a text file; learn to write such text.")
 @click.option(
     "--tokens",
     type=click.Choice(["auto", *TOKENIZERS]),
@@ -203,7 +205,8 @@ def train(
     --transcripts the network learns to write down what is said.
 
     Texts are cut into words, runs of words and pieces of words. A table is one of texts if --text
-    names their column, or if nothing but texts stands beside the target.
+    names their column, or if nothing but texts stands beside the target. With --generate the
+    network learns to go on with a text; "chainrule generate" lets it write.
     """
     settings = {name: others.pop(name) for name in SETTINGS}
     given = {name: value for name, value in settings.items() if value is not None}
