@@ -25,7 +25,8 @@ def distance(one, other):
 
 
 def filled(rows, size):
-    return np.array([row + [-1] * (size - len(row)) for row in rows], "int32").reshape(len(rows), size)
+    labels = [row + [-1] * (size - len(row)) for row in rows]
+    return np.array(labels, "int32").reshape(len(rows), size)
 
 
 @settings(deadline=None, max_examples=50)
