@@ -80,7 +80,7 @@ CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
         ),
     ],
     "EmbeddingBag": [
-        (lambda: cr.layers.EmbeddingBag(7, 3, how), (3, 4), {"inputs": INDICES})
+        (lambda how=how: cr.layers.EmbeddingBag(7, 3, how), (3, 4), {"inputs": INDICES})
         for how in ("mean", "sqrt_n", "sum")
     ],
     "TokenDropout": [(lambda: cr.layers.TokenDropout(0.5), (3, 4), {"inputs": INDICES})],
