@@ -305,6 +305,7 @@ def test_recurrent_dropout(kind: str) -> None:
 MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "rank": (lambda: cr.layers.LSTM(2)(X[0]), ShapeError, "expected (batch, time, features)"),
     "width": (lambda: _twice(X, X[..., :2]), ShapeError, "expected (batch, time, 4)"),
+    "no steps": (lambda: cr.layers.LSTM(2)(X[:, :0]), ShapeError, "at least one step"),
     "merge": (lambda: cr.layers.GRU(2, merge="product"), ArgumentError, "concat"),
     "directions": (
         lambda: cr.layers.GRU(2, bidirectional=True, go_backwards=True),

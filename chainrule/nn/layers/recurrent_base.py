@@ -363,9 +363,9 @@ def check_sequences(layer: Layer, shape: Shape) -> int:
     Raises:
         ShapeError: the shape is not (batch, time, features).
     """
-    if len(shape) != 3 or shape[-1] is None:
+    if len(shape) != 3 or shape[1] == 0 or shape[-1] is None:
         raise wrong_input_shape(
-            layer.where, shape, "(batch, time, features)",
+            layer.where, shape, "(batch, time, features) with at least one step",
             "reshape a single sequence to (1, time, features), or numbers in time to "
             "(batch, time, 1)",
         )  # fmt: skip
