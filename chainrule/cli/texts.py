@@ -1,6 +1,7 @@
 """Texts on the command line: what is said about them, answers, scores, mistakes."""
 
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from chainrule.estimators import TextClassifier
 NOUN = "texts"
 MAX_MISTAKES = 8
 MAX_SHOWN = 200
+
+_SUFFIX = re.compile(r"\w\.[A-Za-z0-9]{1,8}$")
 
 
 def text_facts(source: str, data: TextData) -> list[tuple[str, str]]:
@@ -80,7 +83,7 @@ def answers(classifier: TextClassifier, request: PredictRequest) -> tuple[Column
 
 def _like_a_file(word: str) -> bool:
     """Whether a word that names nothing was meant to: a path without spaces."""
-    return " " not in word and (os.path.splitext(word)[1] != "" or os.sep in word)
+    return " " not in word and (_SUFFIX.search(word) is not None or os.sep in word)
 
 
 def _table_answers(classifier: TextClassifier, request: PredictRequest) -> tuple[Columns, Columns]:

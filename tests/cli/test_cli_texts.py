@@ -139,6 +139,7 @@ def test_predict_tables_files_folders_and_words(run: Run, model: str, folder: Pa
     answers = rows(run("predict", model, "reviews", "reviews/bad/01.txt").out)
     assert len(answers) == 81
     assert answers[-1]["text"] == "reviews/bad/01.txt"
+    assert [row["text"] for row in rows(run("predict", model, "wow...").out)] == ["wow..."]
     assert run("predict", model, "").code == 0  # an empty text is all padding
 
 
