@@ -185,7 +185,7 @@ MISTAKES = [
     ("train numbers.csv --text b --target y", "this column holds no text: got number cells"),
     ("train reviews.csv --text text --target label --hidden 8", "this option is for tables"),
     ("train reviews.csv --text text --target label --size 8", "this option is for pictures"),
-    ("train numbers.csv --target y --tokens words", "this option is for texts"),
+    ("train numbers.csv --target y --tokens words", "is for running text and texts"),
     (
         "train reviews.csv --text text --target label --tokens vowels",
         "Invalid value for '--tokens'",
