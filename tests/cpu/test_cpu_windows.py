@@ -13,6 +13,7 @@ from test_random_graphs import AT_ONCE, COUNT, assert_same_bits, built, check
 
 import chainrule as cr
 from chainrule.backends import BACKENDS
+from chainrule.backends.cpu.contraction import Contraction
 from chainrule.backends.cpu.llvm import runnable_variants
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.target import TARGETS
@@ -201,3 +202,23 @@ def test_each_convolution_of_single_channels_is_a_kernel_of_windows():
     names = [type(kernel).__name__ for kernel in kernels]
     assert names == ["Windows", "Windows", "DepthwiseGradient", "Group"]
     assert [kernel.pieces(TARGETS["avx512"]) for kernel in kernels[:3]] == [8, 8, 4]
+
+
+@pytest.mark.parametrize(("examples", "channels", "pieces"), [(12, 1, 4), (9, 3, 3), (7, 1, 2)])
+def test_gradients_of_small_kernels_are_sums_of_parts(examples, channels, pieces):
+    builder = GraphBuilder("kernel")
+    x = builder.input((examples, 26, 20, channels), np.dtype("float32"))
+    dy = builder.input((examples, 26, 20, 24), np.dtype("float32"))
+    keys = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+    graph = builder.finish([ops.convolution_kernel_gradient(x, dy, window=(3, 3), **keys)])
+    random = np.random.default_rng(0)
+    inputs = [random.integers(-3, 4, value.shape).astype("float32") for value in graph.inputs]
+    expected = BACKENDS["reference"](graph).run(inputs)
+    variant = runnable_variants()[0]
+    kernels = Plan(graph, TARGETS[variant]).kernels
+    assert [k.pieces(TARGETS[variant]) for k in kernels if isinstance(k, Contraction)] == [pieces]
+    compiled = built(graph, variant, small_pieces=False)
+    for threads in (1, 2):
+        with cr.settings(threads=threads):
+            compiled._program._runner.pace = AlwaysShared()
+            np.testing.assert_array_equal(compiled.run(inputs), expected)

@@ -140,8 +140,17 @@ def test_the_error_is_that_of_a_sum(kind):
         ((64, 28, 28, 1, 32), False),
         ((1, 14, 14, 32, 64), False),
         ((64, 8, 8, 256, 512), False),
+        ((1, 8, 1024, 64, 64), False),
     ],
-    ids=["usual", "few channels", "part of a vector", "one channel", "few tiles", "large kernels"],
+    ids=[
+        "usual",
+        "few channels",
+        "part of a vector",
+        "one channel",
+        "few tiles",
+        "large kernels",
+        "long rows",
+    ],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_it_is_used(kind, sizes, is_winograd):

@@ -342,4 +342,6 @@ def _pays(tiling: Tiling, views: Sequence[View]) -> bool:
         return False
     if tiling.channels * tiling.filters > _MOST_KERNELS or tiling.tiles < FEWEST_TILES:
         return False
+    if 64 * tiling.across * (tiling.channels + tiling.filters) > 2 * _BLOCK_BYTES:
+        return False  # not even a row of tiles stays near
     return min(tiling.places) > 2 and min(tiling.spatial) > 0
