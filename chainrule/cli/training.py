@@ -44,7 +44,8 @@ def fit(estimator: Any, *data: Any) -> None:
         warnings.simplefilter("ignore", RuntimeWarning)
         estimator.fit(*data)
     trained = getattr(estimator, "classifier_", estimator)
-    if not all(np.isfinite(weights).all() for weights in trained.model_.get_weights()):
+    stopped = trained.history_ is not None and trained.history_.stopped_by == "not_finite"
+    if stopped or not all(np.isfinite(weights).all() for weights in trained.model_.get_weights()):
         raise DataError(
             "train", "the weights grew beyond all bounds, so no model was written",
             got=f"{trained.n_iter_} epochs of finite losses", fix="use a smaller --learning-rate",
