@@ -52,9 +52,9 @@ class TextGenerator:
     Args:
         tokens: "characters" (default) or "byte pairs" (the package tokenizers), or such a
             tokenizer.
-        units: of the LSTM; default 384.
+        units: of the LSTM; default 448.
         embedding: length of a token's vector; default 96.
-        length: steps of a window; default 64.
+        length: steps of a window; default 32.
         batch_size: streams side by side; default 32, fewer for a short text.
         epochs: passes over the text; default "auto": by its length.
         learning_rate: at the beginning; falls along half a cosine; default 0.003.
@@ -87,9 +87,9 @@ class TextGenerator:
         self,
         tokens: str | Tokenizer = "characters",
         *,
-        units: int = 384,
+        units: int = 448,
         embedding: int = 96,
-        length: int = 64,
+        length: int = 32,
         batch_size: int = 32,
         epochs: int | str = "auto",
         learning_rate: float = 0.003,
