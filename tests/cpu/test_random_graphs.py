@@ -15,7 +15,7 @@ from small_programs import AlwaysShared
 
 import chainrule as cr
 from chainrule.backends import BACKENDS, Repetition, cpu
-from chainrule.backends.cpu import contraction, executable, groups, program, windows
+from chainrule.backends.cpu import contraction, executable, groups, program, recomputation, windows
 from chainrule.backends.cpu.llvm import runnable_variants
 from chainrule.backends.cpu.plan import Plan
 from chainrule.backends.cpu.target import TARGETS
@@ -45,6 +45,7 @@ def built(graph, variant, small_pieces):
         if small_pieces:
             for module in (groups, contraction, windows):
                 patch.setattr(module, "WORK_OF_A_PIECE", 200)
+            patch.setattr(recomputation, "LARGE", 1)
         return cpu.compile(graph)
 
 

@@ -13,7 +13,7 @@ from chainrule.backends.cpu.epilogue_code import LINE_BYTES, Epilogue, Tile, mov
 from chainrule.backends.cpu.ir import SCALARS, Function, Register, constant
 from chainrule.backends.cpu.packing import Columns, pack
 from chainrule.backends.cpu.target import Target
-from chainrule.backends.cpu.views import View
+from chainrule.backends.cpu.views import Shape, View, merge_axes
 
 if TYPE_CHECKING:
     from chainrule.backends.cpu.contraction import Contraction
@@ -38,6 +38,7 @@ class Product:
         self.blocks = kernel.blocks(target)
         self.tiles = kernel.tiles(target)
         self.chunk = kernel.chunk
+        self.inner, self.inner_strides = self._inner_axes()
         self.epilogue = None if kernel.epilogue is None else Epilogue(f, kernel, target)
         self.overlaps = self.epilogue is not None and self.epilogue.overlaps
         # The views over rows: the left side, then the target or what the epilogue touches.
@@ -89,6 +90,21 @@ class Product:
             right = moved(f, pointers[1], self.right, kernel.batch_axes, loop.index)
             self._panels([left, right, *pointers[2:]])
 
+    def _inner_axes(self) -> tuple[Shape, Shape]:
+        """The summed axes as tiles go through them: the lengths, and the steps of the left side.
+
+        In packed panels the right side has no gaps: what the left side steps through evenly is one
+        axis.
+        """
+        kernel = self.kernel
+        lengths, strides = kernel.inner, kernel.left.strides[self._inner_axis(0) :]
+        if kernel.panel is None or 0 in lengths:
+            return lengths, strides
+        apart = 0 if self.chunk == lengths[0] else 1
+        merged, (steps,) = merge_axes(lengths[apart:], [strides[apart:]])
+        lengths, strides = (*lengths[:apart], *merged), (*strides[:apart], *steps)
+        return (lengths, strides) if lengths else ((1,), (0,))
+
     def _inner_axis(self, number: int) -> int:
         return self.kernel.batch_axes + self.kernel.row_axes + number
 
@@ -133,7 +149,7 @@ class Product:
             for view, pointer in zip(self.results, results, strict=True)
         ]
         lanes, counts = self._vectors(width)
-        source, inner = right, self.kernel.inner
+        source, inner = right, self.inner
         steps = source_steps = [
             step * self.size for step in self.right.strides[self.kernel.batch_axes : -1]
         ]
@@ -322,10 +338,10 @@ class Product:
         self, axis: int, places: tuple[Register, Register],
         sums: Sequence[Register], offsets: Sequence[int], tile: Tile,
     ) -> Sequence[Register]:  # fmt: skip
-        f, inner = self.f, self.kernel.inner
+        f, inner = self.f, self.inner
         left, right = places
-        step = self.kernel.left.strides[self._inner_axis(axis)] * self.size
-        stop = self.stop if axis == 0 else inner[axis]
+        step = self.inner_strides[axis] * self.size
+        stop = self.stop if axis == 0 and self.chunk < self.kernel.inner[0] else inner[axis]
         with f.loop(0, stop, 1, [left, right, *sums]) as loop:
             a, b, *now = loop.values
             if axis == len(inner) - 1:

@@ -4,13 +4,15 @@
     kernel gradient  rows (*k, c),  inner (n, *o):  windows of x       times  dy
     input gradient   rows (n, *s),  inner (*k, f):  windows of dy      times  kernel, flipped
 
-where for the input gradient dy gets zeros between its elements (strides) and around them.
+where the input gradient with strides is one such product for each rest of a place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import product
+from math import gcd
 from typing import TYPE_CHECKING, Any
 
 from chainrule.backends.cpu import views
@@ -45,7 +47,7 @@ def add_convolution(plan: Plan, node: Node[Value], inputs: Sequence[View], targe
 def _forward(plan: Plan, node: Node[Value], inputs: Sequence[View], target: View) -> None:
     attributes, (x, kernel) = node.attributes, inputs
     groups, rank = attributes["groups"], len(x.shape) - 2
-    x = _padded(plan, x, attributes["padding"], (1,) * rank)
+    x = _padded(plan, x, attributes["padding"])
     left = windows(x, kernel.shape[:-2], target.shape[1:-1], attributes)
     left = _split(left, -1, groups)
     right, target = _split(kernel, -1, groups), _split(target, -1, groups)
@@ -55,7 +57,7 @@ def _forward(plan: Plan, node: Node[Value], inputs: Sequence[View], target: View
 def _kernel_gradient(plan: Plan, node: Node[Value], inputs: Sequence[View], target: View) -> None:
     attributes, (x, dy) = node.attributes, inputs
     groups, rank = attributes["groups"], len(x.shape) - 2
-    x = _padded(plan, x, attributes["padding"], (1,) * rank)
+    x = _padded(plan, x, attributes["padding"])
     left = windows(x, attributes["window"], dy.shape[1:-1], attributes)
     places, taps = range(1 + rank), range(1 + rank, 2 + 2 * rank)
     left = _split(views.transpose(left, (*taps, *places)), rank, groups)
@@ -90,23 +92,127 @@ def _examples_in_parts(view: View, axis: int, parts: int) -> View:
 
 
 def _input_gradient(plan: Plan, node: Node[Value], inputs: Sequence[View], target: View) -> None:
+    """One contraction for each rest that a place of the input leaves when divided by the strides:
+    such places have the same taps.
+    """
     attributes, (dy, kernel) = node.attributes, inputs
     groups, rank = attributes["groups"], len(dy.shape) - 2
-    strides, dilation = attributes["strides"], attributes["dilation"]
+    axes = _rests(node)
+    around = _around(axes, dy.shape[1:-1])
+    dy = _padded(plan, dy, around, backwards=True)
+    classes = [c for c in product(*axes) if all(rest.count for rest in c)]
+    if any(rest.taps == 0 for c in classes for rest in c):
+        plan.zeros(target)
+    for chosen in classes:
+        if any(rest.taps == 0 for rest in chosen):
+            continue
+        left = _split(_windows_of(dy, chosen, around), -1, groups)
+        # (*k, c, f) of each group, taps backwards.
+        taps = _split(_taps_of(kernel, chosen), -1, groups)
+        right = views.transpose(taps, (*range(1 + rank), 2 + rank, 1 + rank))
+        part = _split(_places_of(target, chosen, attributes["strides"]), -1, groups)
+        plan.add_contraction(contraction(left, right, part, 1, 1 + rank, node.scope))
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Places of the input along one axis: ``first``, ``first + stride``, ...
+
+    Attributes:
+        first: the first place.
+        count: how many.
+        taps: how many of the kernel's taps they have.
+        last_tap: the last of these, which comes first; the others are ``between`` apart.
+        start: the element of dy under it at the first place, perhaps a negative number.
+        gap: from the element under one tap to that under the next.
+    """
+
+    first: int
+    count: int
+    taps: int
+    last_tap: int
+    between: int
+    start: int
+    gap: int
+
+    @property
+    def stop(self) -> int:
+        """After the last element of dy."""
+        return self.start + self.count + (self.taps - 1) * self.gap
+
+
+def _rests(node: Node[Value]) -> list[list[Rest]]:
+    """The places of an input whose gradient is computed, sorted by their rests; for each axis."""
+    attributes, kernel = node.attributes, node.inputs[1].shape
+    found = []
+    for axis, length in enumerate(attributes["spatial"]):
+        stride, dilation = attributes["strides"][axis], attributes["dilation"][axis]
+        low = attributes["padding"][axis][0]
+        common = gcd(stride, dilation)
+        between, gap = stride // common, dilation // common
+        row = []
+        for first in range(stride):
+            # Tap t at place p meets element (p + low - t * dilation) / stride.
+            meeting = [t for t in range(kernel[axis]) if (first + low - t * dilation) % stride == 0]
+            last = meeting[-1] if meeting else 0
+            start = (first + low - last * dilation) // stride
+            count = max(0, -(-(length - first) // stride))
+            row.append(Rest(first, count, len(meeting), last, between, start, gap))
+        found.append(row)
+    return found
+
+
+def _around(axes: Sequence[Sequence[Rest]], lengths: Shape) -> Padding:
+    """How many zeros the places want around dy."""
     around = []
-    for axis in range(rank):
-        span = (kernel.shape[axis] - 1) * dilation[axis]
-        low = span - attributes["padding"][axis][0]
-        spread = (dy.shape[1 + axis] - 1) * strides[axis] + 1
-        around.append((low, target.shape[1 + axis] + span - low - spread))
-    dy = _padded(plan, dy, around, strides, backwards=True)
-    whole = {"strides": (1,) * rank, "dilation": dilation}
-    left = _split(windows(dy, kernel.shape[:-2], target.shape[1:-1], whole), -1, groups)
-    # (*k, c, f) of each group, taps backwards.
-    flipped = _split(views.flip(kernel, range(rank)), -1, groups)
-    right = views.transpose(flipped, (*range(1 + rank), 2 + rank, 1 + rank))
-    plan.add_contraction(
-        contraction(left, right, _split(target, -1, groups), 1, 1 + rank, node.scope)
+    for row, length in zip(axes, lengths, strict=True):
+        met = [rest for rest in row if rest.count and rest.taps]
+        low = max((-rest.start for rest in met), default=0)
+        high = max((rest.stop - length for rest in met), default=0)
+        around.append((max(low, 0), max(high, 0)))
+    return around
+
+
+def _windows_of(dy: View, chosen: Sequence[Rest], around: Padding) -> View:
+    """What the taps of some places meet: (N, *places, *taps, F)."""
+    batch, *spatial, channel = dy.strides
+    places = [rest.count for rest in chosen]
+    taps = [rest.taps for rest in chosen]
+    gaps = [step * rest.gap for step, rest in zip(spatial, chosen, strict=True)]
+    offset = dy.offset + sum(
+        (rest.start + low) * step
+        for rest, (low, _), step in zip(chosen, around, spatial, strict=True)
+    )
+    return replace(
+        dy,
+        shape=(dy.shape[0], *places, *taps, dy.shape[-1]),
+        strides=(batch, *spatial, *gaps, channel),
+        offset=offset,
+    )
+
+
+def _taps_of(kernel: View, chosen: Sequence[Rest]) -> View:
+    """The taps of some places, from the last to the first."""
+    rank = len(chosen)
+    steps = kernel.strides[:rank]
+    pairs = list(zip(steps, chosen, strict=True))
+    return replace(
+        kernel,
+        shape=(*(rest.taps for rest in chosen), *kernel.shape[rank:]),
+        strides=(*(-step * rest.between for step, rest in pairs), *kernel.strides[rank:]),
+        offset=kernel.offset + sum(step * rest.last_tap for step, rest in pairs),
+    )
+
+
+def _places_of(target: View, chosen: Sequence[Rest], strides: Shape) -> View:
+    """Some places of the input."""
+    batch, *spatial, channel = target.strides
+    steps = [step * stride for step, stride in zip(spatial, strides, strict=True)]
+    return replace(
+        target,
+        shape=(target.shape[0], *(rest.count for rest in chosen), target.shape[-1]),
+        strides=(batch, *steps, channel),
+        offset=target.offset + sum(r.first * s for r, s in zip(chosen, spatial, strict=True)),
     )
 
 
@@ -122,26 +228,17 @@ def windows(view: View, window: Shape, places: Shape, attributes: Any) -> View:
     )
 
 
-def _padded(
-    plan: Plan, view: View, around: Padding, strides: Shape, *, backwards: bool = False
-) -> View:
-    """The view with zeros around it and between its elements; negative numbers cut off."""
-    rank = len(around)
-    if all(pair == (0, 0) for pair in around) and set(strides) <= {1}:
-        return view
-    low = (0, *(max(a, 0) for a, _ in around), 0)
-    lengths = [
-        (n - 1) * step + 1 for n, step in zip(view.shape[1 : 1 + rank], strides, strict=True)
-    ]
-    spread = [n + max(a, 0) + max(b, 0) for n, (a, b) in zip(lengths, around, strict=True)]
-    shape = (view.shape[0], *spread, view.shape[-1])
-    if shape != view.shape:
+def _padded(plan: Plan, view: View, around: Padding, *, backwards: bool = False) -> View:
+    """The view with zeros around it; negative numbers cut off."""
+    low = tuple(max(a, 0) for a, _ in around)
+    high = tuple(max(b, 0) for _, b in around)
+    if any(low) or any(high):
         # What the forward pass pads is kept for the kernel's gradient: its zeros may stay, too.
-        keep = set(strides) <= {1} and not backwards
-        view = plan.zeros_around(view, shape, low, (1, *strides, 1), keep=keep)
+        view = plan.zeros_around(view, (0, *low, 0), (0, *high, 0), keep=not backwards)
     start = (0, *(max(-a, 0) for a, _ in around), 0)
-    stop = tuple(n - max(-b, 0) for n, (_, b) in zip(spread, around, strict=True))
-    return views.slice_(view, start, (view.shape[0], *stop, view.shape[-1]), (1,) * len(view.shape))
+    stop = [n - max(-b, 0) for n, (_, b) in zip(view.shape[1:-1], around, strict=True)]
+    shape = (view.shape[0], *stop, view.shape[-1])
+    return views.slice_(view, start, shape, (1,) * len(view.shape))
 
 
 def _split(view: View, axis: int, groups: int) -> View:

@@ -25,6 +25,7 @@ from chainrule.backends.cpu.ir import Function
 from chainrule.backends.cpu.loops import add_loop
 from chainrule.backends.cpu.matmul import Matmul
 from chainrule.backends.cpu.movement import MOVEMENTS, Movement
+from chainrule.backends.cpu.recomputation import compute_where_read
 from chainrule.backends.cpu.rowgroups import fuse_row_groups, fuse_sums
 from chainrule.backends.cpu.rowtiles import fuse_row_tiles
 from chainrule.backends.cpu.target import Target
@@ -111,6 +112,7 @@ class Plan:
         self.outputs = [self._output(value) for value in graph.outputs]
         fuse_row_tiles(self)
         fuse_row_groups(self)
+        compute_where_read(self)
         fuse_epilogues(self)
         fuse_sums(self)
         split_whole_sums(self)
@@ -410,19 +412,26 @@ class Plan:
             kernel.table = self._new("constant", INT64, offsets.shape, offsets)
         self._append(kernel)
 
+    def zeros(self, target: View) -> None:
+        """Fill with zeros."""
+        self._copy(views.broadcast(self._zero(target.dtype), target.shape), target)
+
+    def _zero(self, dtype: np.dtype[Any]) -> View:
+        return self._new("constant", dtype, (), np.zeros((), dtype))
+
     def zeros_around(
-        self, source: View, shape: views.Shape, low: views.Shape, step: views.Shape, *, keep: bool
+        self, source: View, low: views.Shape, high: views.Shape, *, keep: bool
     ) -> View:
-        """A copy with zeros before, behind and between: element i of an axis stands at
-        ``low + i * step``. The same copy is made once, and zeros to ``keep`` once for many steps.
+        """A copy with zeros before and behind. The same copy is made once, and zeros to ``keep``
+        once for many steps.
         """
-        key = (source, shape, low, step)
+        key = (source, low, high)
         if key in self._padded:
             return self._padded[key]
+        shape = tuple(a + n + b for a, n, b in zip(low, source.shape, high, strict=True))
         self._padded[key] = target = self._new("temporary", source.dtype, shape)
-        zero = self._new("constant", source.dtype, (), np.zeros((), source.dtype))
         first = len(self.kernels)
-        self._pad(source, target, zero, low, step)
+        self._pad(source, target, self._zero(source.dtype), low, (1,) * len(low))
         if keep:
             self.need_not_repeat(self.kernels[first])
         return target
