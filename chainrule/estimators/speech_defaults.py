@@ -4,19 +4,19 @@ from collections.abc import Callable
 
 from chainrule.errors import unknown_name
 from chainrule.estimators import audio_defaults
-from chainrule.networks import speech_cnn
+from chainrule.networks import speech_gru
 from chainrule.nn.layer import Layer
 from chainrule.nn.layers import LogMel, RandomWarp, SpecAugment
 from chainrule.optimizers import AdamW
 from chainrule.optimizers.schedules import CosineDecay
 from chainrule.training.model import Model
 
-NETWORKS: dict[str, Callable[..., Model]] = {"speech_cnn": speech_cnn}
+NETWORKS: dict[str, Callable[..., Model]] = {"speech_gru": speech_gru}
 
 #: A training has so many steps.
-STEPS = 1_200
+STEPS = 4_500
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
-SMALLEST_BATCH, LARGEST_BATCH = 8, 32
+SMALLEST_BATCH, LARGEST_BATCH = 8, 16
 
 LEARNING_RATE = 0.003
 WEIGHT_DECAY = 0.02
@@ -49,8 +49,8 @@ def batch_size(count: int) -> int:
 def epochs(count: int, batch: int) -> int:
     """As many epochs as make `STEPS` steps, within bounds.
 
-    >>> epochs(100, 8), epochs(3_000, 32), epochs(60_000, 32)
-    (92, 12, 5)
+    >>> epochs(100, 8), epochs(3_000, 16), epochs(60_000, 16)
+    (100, 23, 5)
     """
     steps = -(-count // batch)
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, STEPS // steps))

@@ -49,7 +49,7 @@ class SpeechRecognizer:
     Args:
         network: a name in `chainrule.estimators.speech_defaults.NETWORKS`, or a function of
             (input_shape, outputs), with input_shape (frames, bands), that returns a Model with
-            logits (N, time, outputs); default "speech_cnn".
+            logits (N, time, outputs); default "speech_gru".
         augment: False leaves the sounds as they are; default True.
         epochs, batch_size, learning_rate: default by the number of sounds.
         until: as in `Model.fit`; default None.
@@ -83,7 +83,7 @@ class SpeechRecognizer:
 
     def __init__(
         self,
-        network: str | Network = "speech_cnn",
+        network: str | Network = "speech_gru",
         *,
         augment: bool = True,
         epochs: int | None = None,

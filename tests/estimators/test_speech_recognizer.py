@@ -45,7 +45,7 @@ def test_it_writes_down_tones(trained: SpeechRecognizer) -> None:
 def test_the_default_network_learns_too() -> None:
     data = tones(40)
     recognizer = SpeechRecognizer(epochs=3, random_state=1).fit(data)
-    assert recognizer.network_ == "speech_cnn"
+    assert recognizer.network_ == "speech_gru"
     losses = recognizer.history_["loss"]
     assert losses[-1] < losses[0]
     kinds = [type(layer).__name__ for layer in recognizer.model_.layers]
@@ -102,7 +102,7 @@ def test_damaged_files_are_refused(trained: SpeechRecognizer, tmp_path: Path) ->
 
 
 def test_wrong_settings_are_refused_at_once() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'speech_cnn'"):
+    with pytest.raises(UnknownNameError, match="did you mean 'speech_gru'"):
         SpeechRecognizer("speech_cn")
     for options in ({"epochs": 0}, {"batch_size": 1.5}, {"learning_rate": 0}):
         with pytest.raises(ArgumentError, match=f"wrong {next(iter(options))}"):
