@@ -13,6 +13,7 @@ from chainrule.cli.commands.generate import generate
 from chainrule.cli.commands.predict import predict
 from chainrule.cli.commands.summary import summary
 from chainrule.cli.commands.train import train
+from chainrule.cli.commands.transcribe import transcribe
 from chainrule.cli.options import examples
 from chainrule.cli.text import printable
 from chainrule.errors import ChainruleError
@@ -36,7 +37,7 @@ def commands() -> None:
     """Train neural networks on tables: CSV, TSV or Parquet files with one row for each case."""
 
 
-for command in (train, predict, evaluate, summary, demo, generate):
+for command in (train, predict, transcribe, evaluate, summary, demo, generate):
     commands.add_command(command)
 
 

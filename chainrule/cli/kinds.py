@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from chainrule.cli import pictures, sounds, table_models, texts, writing
+from chainrule.cli import pictures, sounds, speech, table_models, texts, writing
 from chainrule.cli.commands.train_pictures import train_pictures
 from chainrule.cli.commands.train_sounds import train_sounds
+from chainrule.cli.commands.train_speech import train_speech
 from chainrule.cli.commands.train_tables import train_tables
 from chainrule.cli.commands.train_texts import train_texts
 from chainrule.cli.kind import Kind
@@ -21,6 +22,7 @@ from chainrule.estimators import (
     NetworkClassifier,
     NetworkRegressor,
     SoundClassifier,
+    SpeechRecognizer,
     TextClassifier,
     TextGenerator,
 )
@@ -64,6 +66,18 @@ SOUNDS = Kind(
     summary=sounds.summary,
 )
 
+SPEECH = Kind(
+    "speech",
+    (SpeechRecognizer,),
+    options=("transcripts", "audio", "augment"),
+    chosen_by="transcripts",
+    suffixes=(),
+    train=train_speech,
+    answers=speech.answers,
+    evaluate=speech.evaluate,
+    summary=speech.summary,
+)
+
 TEXTS = Kind(
     "texts",
     (TextClassifier,),
@@ -89,22 +103,12 @@ WRITING = Kind(
 )
 
 #: Of folders that tell nothing, the first is taken.
-KINDS = (PICTURES, SOUNDS, WRITING, TEXTS, TABLES)
+KINDS = (PICTURES, SPEECH, SOUNDS, WRITING, TEXTS, TABLES)
 
 
 def kind_of(estimator: object) -> Kind:
-    """The kind of data that an estimator takes.
-
-    Raises:
-        ArgumentError: it is one that only Python code can use.
-    """
-    for kind in KINDS:
-        if isinstance(estimator, kind.estimators):
-            return kind
-    raise ArgumentError(
-        "model", "no command knows what to do with this model", got=type(estimator).__name__,
-        fix="use it in Python: chainrule.estimators.load(path)",
-    )  # fmt: skip
+    """The kind of data that an estimator takes."""
+    return next(kind for kind in KINDS if isinstance(estimator, kind.estimators))
 
 
 def kind_of_data(data: str, own: Mapping[str, Any]) -> Kind:

@@ -42,10 +42,6 @@ class SpeechRecognizer:
 
     Transcripts are learnt in small letters with single spaces.
 
-    The defaults are not good enough for speech yet, so no command uses them: of clips of three
-    spoken digits (``benchmarks/joined_digits.py``) 0.70 of the letters are wrong, known speakers or
-    not.
-
     Args:
         network: a name in `chainrule.estimators.speech_defaults.NETWORKS`, or a function of
             (input_shape, outputs), with input_shape (frames, bands), that returns a Model with

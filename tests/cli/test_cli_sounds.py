@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from cli_outcome import Run
 
-from chainrule.estimators import SoundClassifier, SpeechRecognizer, load
+from chainrule.estimators import SoundClassifier, load
 
 RATE = 4_000
 
@@ -166,12 +166,3 @@ def test_mistakes_of_predict(run: Run, model: str, folder: Path) -> None:
         result = run("predict", model, *words)
         assert result.code == 2
         assert message in " ".join(result.err.split())
-
-
-def test_models_that_no_command_knows_are_told(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("chainrule.cli.commands.predict.load", lambda path: SpeechRecognizer())
-    result = run("predict", "model", "words")
-    assert result.code == 2
-    assert "no command knows what to do with this model: got SpeechRecognizer" in result.err

@@ -40,6 +40,7 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
         "chainrule train stories.txt --generate",
         "chainrule train birds.csv --images file --target species --size 96",
         "chainrule train words --out words.safetensors",
+        "chainrule train said.csv --transcripts text",
     )
 )
 @data_argument
@@ -150,6 +151,11 @@ SETTINGS = ("epochs", "until", "learning_rate", "batch_size")
     help="Length that sounds are brought to.  [default: that of the longest, a twentieth left out]",
 )
 @click.option(
+    "--transcripts",
+    metavar="COLUMN",
+    help="DATA is a table of sounds; the column of what is said in each.",
+)
+@click.option(
     "--text", metavar="COLUMN", help="DATA is a table of texts; the column that holds them."
 )
 @click.option("--generate", is_flag=True, help="DATA is a text file; learn to write such text.")
@@ -195,7 +201,8 @@ def train(
     Pictures are brought to one size; files that cannot be read are listed and skipped. The most
     confident mistakes of the test are drawn into a PNG.
 
-    Sounds (WAV, FLAC, OGG) are mixed to mono, brought to one sample rate and one length.
+    Sounds (WAV, FLAC, OGG) are mixed to mono, brought to one sample rate and one length. With
+    --transcripts the network learns to write down what is said.
 
     Texts are cut into words, runs of words and pieces of words. A table is one of texts if --text
     names their column, or if nothing but texts stands beside the target. With --generate the
