@@ -66,7 +66,7 @@ class Checkpoint:
 
 
 @dataclass
-class Progress:
+class Place:
     """How far a run has come.
 
     Attributes:
@@ -189,10 +189,10 @@ class CheckpointFolder:
     def restore(
         self, variables: Sequence[tuple[Variable, Tensor]], history: History,
         callbacks: Sequence[Callback],
-    ) -> Progress:  # fmt: skip
+    ) -> Place:  # fmt: skip
         """Put everything back; returns how far the run had come."""
         if self.saved is None:
-            return Progress()
+            return Place()
         about, arrays = self.saved.about, self.saved.arrays
         try:
             for i, (variable, _) in enumerate(variables):
@@ -208,7 +208,7 @@ class CheckpointFolder:
                 fix="delete the file: the checkpoint before it is used then",
             ) from error  # fmt: skip
         history.epochs = about["epochs"]
-        progress = Progress(about["epoch"], about["rows"])
+        progress = Place(about["epoch"], about["rows"])
         if len(arrays["losses"]):
             progress.note(arrays["losses"], arrays["totals"], about["rows"])
         return progress
@@ -230,7 +230,7 @@ class CheckpointFolder:
         variables: Sequence[tuple[Variable, Tensor]],
         history: History,
         callbacks: Sequence[Callback],
-        progress: Progress,
+        progress: Place,
         ended: tuple[str, str] | None = None,
     ) -> None:
         """Write a checkpoint, and remove those that are too old. A disk that is full or gone is

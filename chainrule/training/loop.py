@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from chainrule.metrics import Metric
 from chainrule.training.batches import Batches
 from chainrule.training.callbacks import Callback, Logs, Run, overrides, single_number
-from chainrule.training.checkpoints import CheckpointFolder
-from chainrule.training.checkpoints import Progress as Place
+from chainrule.training.checkpoints import CheckpointFolder, Place
 from chainrule.training.history import History
 from chainrule.training.inputs import count_rows
 from chainrule.training.interrupt import Interrupt

@@ -22,7 +22,7 @@ from chainrule.backends.cpu.views import View
 if TYPE_CHECKING:
     from chainrule.backends.cpu.plan import Plan
 
-# The kernels of a body that are called often enough stay the same function for equal loops.
+# Stands for the name of a body's kernel until its text, of which the name is made, is known.
 _NAME = "K"
 
 
