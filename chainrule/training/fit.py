@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule import losses, metrics, optimizers
 from chainrule.data.split import split_indices
@@ -22,6 +23,7 @@ from chainrule.training.callbacks import Callback, Direction, EarlyStopping, Run
 from chainrule.training.checkpoints import WHERE, CheckpointFolder, identity_of
 from chainrule.training.history import History
 from chainrule.training.inputs import (
+    Array,
     Arrays,
     as_arrays,
     cast_floats,
@@ -29,6 +31,7 @@ from chainrule.training.inputs import (
     plain_rows,
     take_rows,
 )
+from chainrule.training.last_run import LastRun
 from chainrule.training.loop import Loop, measure
 from chainrule.training.mixup import Mixup
 from chainrule.training.prediction import outputs_in_batches, to_arrays
@@ -93,6 +96,7 @@ def fit(model: "Model", x: Any, y: Any, options: Options) -> History:
 def _fit(
     model: "Model", x: Any, y: Any, options: Options, folder: CheckpointFolder | None
 ) -> History:
+    last = model._last_run = LastRun(options)
     seed = _seed(options, folder)
     epochs = whole_number("fit", "epochs", options.epochs)
     inputs = as_arrays(x, "x", "fit")
@@ -100,6 +104,7 @@ def _fit(
     outputs = probe(model, inputs, options.seed)
     setup = prepare(model, options)
     check_order(model, options.shuffle, options.validation_split, setup.optimizer)
+    last.begin(model, setup.optimizer, seed)
     if setup.step.mixup is not None:
         setup.step.mixup.generator.reset(derive_seed(seed, "mixup"))
     notes = _notes(setup, outputs)
@@ -132,7 +137,7 @@ def _fit(
     progress = make_progress(options.verbose, epochs)
     model.stop_training = False
     loop = Loop(run, setup.step, batches, validation, callbacks, until, progress, folder)
-    history = loop.run()
+    last.history = history = loop.run()
     if setup.step.untrained:
         history.notes.append(
             "never trained, the loss does not depend on them: " + ", ".join(setup.step.untrained)
@@ -303,14 +308,8 @@ def _hold_out(
             got=fraction,
             expected="at least 0, below 1",
         )
-    training, held_out = split_indices(
-        data.rows,
-        fraction,
-        seed=derive_seed(seed, "validation rows"),
-        stratify=stratify_labels(data.y, loss),
-    )
-    # The rows keep their order: without shuffling, training goes through them as they came.
-    parts = data.take(np.sort(training)), data.take(np.sort(held_out))
+    training, held_out = held_out_rows(data.y, loss, fraction, seed)
+    parts = data.take(training), data.take(held_out)
     for name, part in zip(("training", "validation"), parts):
         if part.weights is not None and not part.weights.any():
             raise DataError(
@@ -320,6 +319,20 @@ def _hold_out(
                 fix="leave rows without weight out of the data, or pass validation_data",
             )
     return parts
+
+
+def held_out_rows(
+    y: Array, loss: Loss, fraction: float, seed: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The numbers of the training rows and of the validation rows that a run with this seed has.
+
+    The rows keep their order: without shuffling, training goes through them as they came.
+    """
+    training, held_out = split_indices(
+        len(y), fraction,
+        seed=derive_seed(seed, "validation rows"), stratify=stratify_labels(y, loss),
+    )  # fmt: skip
+    return np.sort(training), np.sort(held_out)
 
 
 def _validation_data(model: "Model", given: Any, loss: Loss) -> Data:

@@ -19,6 +19,7 @@ from chainrule.training import fit as training
 from chainrule.training.callbacks import Callback, EarlyStopping
 from chainrule.training.checkpoints import Checkpoint
 from chainrule.training.history import History
+from chainrule.training.last_run import LastRun
 from chainrule.training.progress import Verbose
 from chainrule.training.states import reset_states
 
@@ -59,6 +60,7 @@ class Model(Layer):
 
     stop_training: bool = False
     _setup: "training.Setup | None" = None
+    _last_run: LastRun | None = None
     _compiled: Jitted | None = None
 
     def __init__(self, **options: Unpack[LayerOptions]) -> None:
@@ -392,4 +394,5 @@ class Model(Layer):
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled functions stay behind; they are made again when needed.
-        return {**super().__getstate__(), "_setup": None, "_compiled": None}
+        state = super().__getstate__()
+        return {**state, "_setup": None, "_compiled": None, "_last_run": None}
