@@ -1,7 +1,7 @@
 """The rows of a data set in batches: shuffled by seed and epoch, the last one short."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +13,15 @@ from chainrule.training.inputs import Array, Arrays, count_rows, take_rows
 
 @dataclass(frozen=True)
 class Data:
-    """Checked inputs, targets and weights (one a row, or None for 1 each) of the same length."""
+    """Checked inputs, targets and weights (one a row, or None for 1 each) of the same length.
+
+    ``numbers`` are those of the rows in the data that they were taken from; None for all of it.
+    """
 
     x: Arrays
     y: Array
     weights: Array | None = None
+    numbers: Array | None = None
 
     @property
     def rows(self) -> int:
@@ -27,7 +31,8 @@ class Data:
     def take(self, rows: Array) -> "Data":
         """The chosen rows."""
         weights = None if self.weights is None else self.weights[rows]
-        return replace(self, x=take_rows(self.x, rows), y=self.y[rows], weights=weights)
+        numbers = rows if self.numbers is None else self.numbers[rows]
+        return Data(take_rows(self.x, rows), self.y[rows], weights, numbers)
 
 
 def even_size(rows: int, most: int) -> int:
@@ -91,6 +96,16 @@ class Batches:
         if self._seed is None:
             return np.arange(self.data.rows)
         return np.random.default_rng([self._seed, epoch]).permutation(self.data.rows)
+
+    def rows(self, epoch: int, number: int) -> Array:
+        """The numbers, in the data that was given, of the rows of one batch of an epoch."""
+        order = np.arange(self.data.rows) if self._whole else self.order(epoch)
+        batches = [order[start : start + self.size] for start in range(0, len(order), self.size)]
+        weights = self.data.weights
+        if weights is not None:
+            batches = [rows for rows in batches if weights[rows].any()]
+        rows = batches[number]
+        return rows if self.data.numbers is None else self.data.numbers[rows]
 
     def totals(self, rows: Array) -> Array:
         """The weight of each batch in the mean over the epoch, for rows (batches, size)."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule import figures
 from chainrule.errors import missing_dependency, unknown_name
+from chainrule.training.nonfinite import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,9 @@ class History:
         stopped: why the run ended, in a sentence.
         stopped_by: the same as one word: ``"epochs"``, ``"until"``, ``"converged"``,
             ``"early_stopping"``, ``"interrupt"``, ``"not_finite"`` or ``"callback"``.
+        origin: where the first number that is not finite came from, when the run ended because of
+            one (``operation``, ``layer``, ``row`` of the training data, ``step``, ``epoch``; see
+            ``training.nonfinite.Origin``); else None.
         notes: what a user should know about the run, for example that a softmax was folded into the
             loss.
         seconds: wall-clock time of the run.
@@ -37,6 +41,7 @@ class History:
         self.epochs = 0
         self.stopped = ""
         self.stopped_by = ""
+        self.origin: Origin | None = None
         self.notes: list[str] = []
         self.seconds = 0.0
 

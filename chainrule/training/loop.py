@@ -4,6 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -168,7 +169,7 @@ class Loop:
                     self._step, before, lambda n: self._step.run_whole(n, data), len(whole)
                 )
                 epoch = history.epochs - len(whole) + good
-                self._not_finite(numbers[-1], epoch, 0, self._step.origin(*data))
+                self._not_finite(history, numbers[-1], epoch, 0, self._step.origin(*data))
             if self._progress is not None:
                 self._progress.epoch(history.epochs - 1, {"loss": losses[count - 1].item()})
             self._place = Place(history.epochs)
@@ -257,7 +258,7 @@ class Loop:
                 good = last_good(step, before, partial(_run_first, step, rows, data), bad)
                 origin = step.origin_of_rows(rows[good], data)
                 number = place.batches + good
-                self._not_finite(float(losses[bad]), epoch, number, origin, rows[good])
+                self._not_finite(history, float(losses[bad]), epoch, number, origin)
             place.note(losses, totals, first + stop)
             if self._interrupt.pressed:
                 self._check_interrupt(epoch, place.batches)
@@ -275,7 +276,7 @@ class Loop:
             loss = step(x, y, weights)
             if not math.isfinite(loss):
                 restore(before)
-                self._not_finite(loss, epoch, number, step.origin(x, y, weights))
+                self._not_finite(history, loss, epoch, number, step.origin(x, y, weights))
             place.note(np.array([loss]), np.array([weight]), place.rows + count_rows(x))
             if self._interrupt.pressed:
                 self._check_interrupt(epoch, number + 1)
@@ -301,18 +302,18 @@ class Loop:
             self._progress.batch(epoch, place.batches, self._batches.steps, place.mean())
 
     def _not_finite(
-        self,
-        loss: float,
-        epoch: int,
-        number: int,
-        origin: Origin | None,
-        rows: NDArray[Any] | None = None,
+        self, history: History, loss: float, epoch: int, number: int, origin: Origin | None
     ) -> None:
         """Stop because step ``number`` of an epoch made numbers that are not finite."""
         where = f"epoch {epoch + 1}" + (f", step {number + 1}" if self._batches.steps > 1 else "")
         rate = self._run.optimizer.learning_rate
         now = f" (now {rate:g})" if isinstance(rate, float) else ""
-        cause = "" if origin is None else f": {origin.describe(rows)}"
+        cause = ""
+        if origin is not None:
+            rows = self._batches.rows(epoch, number)
+            row = None if origin.row is None else int(rows[origin.row])
+            history.origin = replace(origin, row=row, epoch=epoch + 1, step=number + 1)
+            cause = f": {history.origin.describe()}"
         reason = (
             f"the loss became {loss} by {where}{cause}. The model keeps the weights from before "
             f"that step. To fix: lower the learning rate{now}, clip the gradients "

@@ -33,10 +33,13 @@ class Origin:
     Attributes:
         operation: the primitive, such as ``log``.
         layer: the path of the layer; "" for the loss, the gradients and the update.
-        row: of the batch; None where the result has no rows.
+        row: from 0: of the batch at first, of the training data in ``History.origin``; None where
+            the result has no rows.
         inputs: the numbers that it was computed from, where they are few.
         result: what it gave.
         time: the step of a loop over time, or None.
+        epoch: of the run, from 1.
+        step: of the epoch, from 1.
     """
 
     operation: str
@@ -45,9 +48,11 @@ class Origin:
     inputs: tuple[float, ...]
     result: float
     time: int | None = None
+    epoch: int = 0
+    step: int = 0
 
-    def describe(self, rows: NDArray[Any] | None = None) -> str:
-        """In words; ``rows`` are the numbers of the batch's rows in the data."""
+    def describe(self) -> str:
+        """In words, without epoch and step."""
         what = f"{self.operation} gave {self.result}"
         if self.inputs:
             what += " from " + " and ".join(f"{x:g}" for x in self.inputs)
@@ -55,7 +60,7 @@ class Origin:
         if self.time is not None:
             where.append(f"at time step {self.time}")
         if self.row is not None:
-            where.append(f"for row {self.row if rows is None else int(rows[self.row])} of the data")
+            where.append(f"for row {self.row} of the data")
         return f"{what} {', '.join(where)}"
 
 

@@ -30,6 +30,13 @@ def planted(value, column=0):
     return x
 
 
+class Watcher(cr.callbacks.Callback):
+    """Makes training go batch by batch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
 def network(function, name="bad"):
     return cr.Sequential([Through(function, name=name), cr.layers.Dense(1, name="out")])
 
@@ -82,7 +89,8 @@ SOURCES = {
     "overflow of a square": (network(lambda x: x * x), planted(3e30), "multiply gave inf"),
     "overflow of a product": (cr.Sequential([cr.layers.Dense(1, "linear", name="sum")]),
                               planted(3e38), ""),
-    "overflow of a convolution": (deep(), planted(3e38, slice(None)), "gave inf in pictures"),
+    "overflow of a convolution": (deep(), planted(3e38, slice(None)),
+                                  "convolution gave inf in pictures"),
     "inside a loop": (recurrent(), planted(-4.0), "sqrt gave nan from -4 in loop"),
     "a deviation of 0": (network(divided_by_deviation), X, "divide gave inf"),
 }  # fmt: skip
@@ -97,9 +105,39 @@ def test_the_source_is_named(source):
         )
     assert history.stopped_by == "not_finite"
     assert words in history.stopped
+    assert history.origin.describe() in history.stopped
+    assert f"epoch {history.origin.epoch}, step {history.origin.step}" in history.stopped
+    if words:
+        operation, _, layer = words.partition(" gave ")
+        assert operation in history.origin.operation
+        assert history.origin.layer.startswith(layer.partition(" in ")[2])
     assert all(np.isfinite(v.numpy()).all() for v in model.variables)
     if x is not X:
         assert f"for row {BAD} of the data" in history.stopped
+        assert history.origin.row == BAD
+
+
+@pytest.mark.parametrize("batch_size", [7, None])
+@pytest.mark.parametrize("split", [0.0, 0.3])
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_row_is_that_of_the_data_that_was_given(batch_size, split, watched):
+    """However the rows were chosen, shuffled and cut; those of weight 0 are in no batch."""
+    weights = np.ones(ROWS)
+    weights[np.arange(ROWS) % 3 == 0] = 0.0
+    x = X.copy()
+    x[:, 0] = -1.0 - np.arange(ROWS)
+    for seed in range(3):
+        with pytest.warns(RuntimeWarning, match="log gave nan"):
+            history = network(cr.log).fit(
+                x, Y, loss="mse", epochs=3, batch_size=batch_size, verbose=0, seed=seed,
+                sample_weight=weights, validation_split=split, callbacks=[Watcher()] * watched,
+            )  # fmt: skip
+        assert history.origin.inputs == (-1.0 - history.origin.row,)
+
+
+def test_a_healthy_run_has_no_origin():
+    history = network(cr.log).fit(X, Y, loss="mse", epochs=1, verbose=0)
+    assert history.origin is None
 
 
 def exploding(batch_size, **options):
