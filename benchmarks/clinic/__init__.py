@@ -1,0 +1,1 @@
+"""Whether `chainrule.diagnose` names the cause: planted faults and healthy runs that look ill."""

@@ -1,0 +1,5 @@
+"""Faults of activations and first weights."""
+
+from benchmarks.clinic.plants import Plant
+
+PLANTS: tuple[Plant, ...] = ()

@@ -1,0 +1,5 @@
+"""Faults of the inputs."""
+
+from benchmarks.clinic.plants import Plant
+
+PLANTS: tuple[Plant, ...] = ()

@@ -1,0 +1,5 @@
+"""Faults of generalisation."""
+
+from benchmarks.clinic.plants import Plant
+
+PLANTS: tuple[Plant, ...] = ()

@@ -1,0 +1,5 @@
+"""Numerical faults."""
+
+from benchmarks.clinic.plants import Plant
+
+PLANTS: tuple[Plant, ...] = ()

@@ -1,0 +1,5 @@
+"""Faults of the optimisation."""
+
+from benchmarks.clinic.plants import Plant
+
+PLANTS: tuple[Plant, ...] = ()

@@ -1,0 +1,5 @@
+"""Faults of the structure."""
+
+from benchmarks.clinic.plants import Plant
+
+PLANTS: tuple[Plant, ...] = ()
