@@ -52,10 +52,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "explain": (*_FLOOR_4, "nn"),
     "plot": ("errors", "figures", "nn", "training", "explain"),
     "estimators": (*_FLOOR_6, "networks"),
-    "cli": (*_FLOOR_7, "__version__"),
+    "diagnosis": (*_FLOOR_6, "networks", "estimators"),
+    "cli": (*_FLOOR_7, "diagnosis", "__version__"),
     "testing": _FLOOR_7,
     # The package's own __init__ re-exports the public names of every part.
-    "": (*_FLOOR_7, "testing"),
+    "": (*_FLOOR_7, "diagnosis", "testing"),
 }
 
 #: third-party package -> the files or folders that may import it. NumPy may be imported everywhere.

@@ -1,0 +1,1 @@
+"""Why training does not improve, and what to change."""
