@@ -16,10 +16,25 @@ MOST_THREADS = 1024
 class Config:
     """The settings of this process.
 
+    With ``check="debug"``, set before a function is first called or a model is built:
+
+    * every graph is verified after tracing and after each pass;
+    * every value, those inside compiled functions and their loops too (which the reference
+      interpreter computes beside them), must have its declared shape and dtype: ``GraphError``;
+    * finite numbers that make infinity or NaN are an error (``NotFiniteError``), also where the
+      result is masked later. What comes of a number that was not finite from the start may be
+      infinite or NaN; what comes of an infinity alone may be infinite, not NaN;
+    * an index outside its axis is named (``ArgumentError``); ``"normal"`` refuses it as well, but
+      says less.
+
+    Errors name the operation, the layer, the place in the array and the step of a loop. ``fit``
+    raises them as well; the variables keep the values from before that run of steps.
+
     Attributes:
         backend: what runs compiled functions: ``"cpu"``, native code, or ``"reference"``, the NumPy
             interpreter. The environment variable CHAINRULE_BACKEND sets it at the start.
-        check: ``"normal"``, or ``"debug"`` to verify every graph after tracing and after each pass.
+        check: ``"normal"``, or ``"debug"`` to look at everything, as slow as that may be; results
+            are the same to the bit. The environment variable CHAINRULE_CHECK sets it at the start.
         threads: how many threads the cpu back end may use at most; ``None`` for as many as pay.
             Results do not depend on it.
     """
@@ -52,7 +67,10 @@ class Config:
         object.__setattr__(self, name, value)
 
 
-config = Config(backend=os.environ.get("CHAINRULE_BACKEND", "cpu"))
+config = Config(
+    backend=os.environ.get("CHAINRULE_BACKEND", "cpu"),
+    check=os.environ.get("CHAINRULE_CHECK", "normal"),
+)
 
 
 @contextlib.contextmanager

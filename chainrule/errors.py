@@ -88,6 +88,10 @@ class GraphError(ChainruleError, ValueError):
     """A graph that breaks the rules of the intermediate language."""
 
 
+class NotFiniteError(ChainruleError, FloatingPointError):
+    """Finite numbers that made infinity or NaN, while ``config.check`` is ``"debug"``."""
+
+
 class StateError(ChainruleError, RuntimeError):
     """A call that came too early or too late (not built, already stopped)."""
 

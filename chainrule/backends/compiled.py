@@ -13,6 +13,7 @@ from collections import OrderedDict
 from functools import cached_property
 from weakref import WeakValueDictionary
 
+from chainrule.backends.checked import CheckedExecutable
 from chainrule.backends.executable import Backend, Executable
 from chainrule.config import config
 from chainrule.graph.fingerprint import fingerprint
@@ -65,6 +66,8 @@ class Compiled:
         self._entry = entry  # programs in use are found again
         self._backend = backend
         self._traced = traced if _names(traced) != entry.names else None
+        if config.check == "debug":
+            self.executable = CheckedExecutable(entry.executable, self.named_graph())
 
     @property
     def graph(self) -> Graph:

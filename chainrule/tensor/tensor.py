@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.backends.reference import KERNELS, QUIET
+from chainrule.backends.reference import KERNELS, QUIET, Place, checked_call
+from chainrule.config import config
 from chainrule.dtypes import as_dtype, convert_array, scalar_dtype
 from chainrule.errors import ChainruleError, DTypeError, GraphError, ShapeError, StateError
 from chainrule.graph.graph import Value, ValueType
@@ -275,7 +276,9 @@ def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) 
     else:
         kernel = KERNELS[primitive.name]
         try:
-            if attributes:
+            if config.check == "debug":
+                result = _checked(primitive, arrays, attributes)
+            elif attributes:
                 result = QUIET.copy().run(kernel, *arrays, **attributes)
             else:
                 result = QUIET.copy().run(kernel, *arrays)
@@ -296,6 +299,14 @@ def bind(primitive: Primitive, inputs: tuple[Any, ...], attributes: Attributes) 
             for tape in state.tapes:
                 tape.record(primitive, tensors, attributes, outputs)
     return output
+
+
+def _checked(primitive: Primitive, arrays: list[NDArray[Any]], attributes: Attributes) -> Any:
+    """What the kernel gives, checked (see ``config.check``)."""
+    given = tuple(ValueType(x.shape, x.dtype) for x in arrays)
+    types = primitive.output_types(given, attributes)
+    results = checked_call(Place(primitive.name, STATE.scope), arrays, attributes, types)
+    return tuple(results) if primitive.kind == "loop" else results[0]
 
 
 def _traced(primitive: Primitive, tensors: tuple[Tensor, ...], attributes: Attributes) -> Any:
