@@ -28,6 +28,8 @@ class History:
         notes: what a user should know about the run, for example that a softmax was folded into the
             loss.
         seconds: wall-clock time of the run.
+        seconds_in_steps: what of it the training and validation steps took, with their compilation;
+            the rest went to callbacks, progress, files and the order of rows.
 
     >>> history = History()
     >>> history.append({"loss": 0.5, "accuracy": 0.8})
@@ -44,6 +46,7 @@ class History:
         self.origin: Origin | None = None
         self.notes: list[str] = []
         self.seconds = 0.0
+        self.seconds_in_steps = 0.0
 
     def append(self, logs: dict[str, Any]) -> None:
         """Add the numbers of one epoch; a new name gets NaN for the epochs before."""

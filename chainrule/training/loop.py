@@ -40,16 +40,21 @@ class Stopped(Exception):  # noqa: N818 - not an error: the way out of the loops
 
 
 class Pace:
-    """How many steps one run of the back end takes: about a tenth of a second's worth."""
+    """How many steps one run of the back end takes: about a tenth of a second's worth.
+
+    ``seconds`` is the time that all of them took.
+    """
 
     SECONDS = 0.1
     MOST = 1 << 16
 
     def __init__(self) -> None:
         self.steps = 1
+        self.seconds = 0.0
 
     def note(self, steps: int, seconds: float) -> None:
         """Learn from a run; the number of steps at most grows eightfold at a time."""
+        self.seconds += seconds
         fitting = int(self.SECONDS * steps / max(seconds, 1e-9))
         self.steps = max(1, min(fitting, 8 * steps, self.MOST))
 
@@ -121,6 +126,7 @@ class Loop:
                 callback.on_train_end({})
         history.notes = self._run.notes
         history.seconds = time.perf_counter() - begin
+        history.seconds_in_steps = self._pace.seconds + self._validation_pace.seconds
         return history
 
     def _epochs(self, history: History) -> None:
@@ -273,7 +279,9 @@ class Loop:
             for callback in self._before:
                 callback.on_train_batch_begin(number, {})
             before = step.state()
+            begin = time.perf_counter()
             loss = step(x, y, weights)
+            self._pace.note(1, time.perf_counter() - begin)
             if not math.isfinite(loss):
                 restore(before)
                 self._not_finite(history, loss, epoch, number, step.origin(x, y, weights))

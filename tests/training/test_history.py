@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ def test_reading() -> None:
     assert list(history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
     with pytest.raises(UnknownNameError, match="did you mean 'loss'"):
         history["los"]
+
+
+@pytest.mark.parametrize("moment", ["on_epoch_end", "on_train_batch_end"])
+def test_time_outside_steps_is_not_counted_as_theirs(moment: str) -> None:
+    slow = cr.callbacks.LambdaCallback(**{moment: lambda number, logs: time.sleep(0.02)})
+    model = cr.Sequential([cr.layers.Dense(1)])
+    x, y = np.ones((8, 2), np.float32), np.ones((8, 1), np.float32)
+    history = model.fit(x, y, loss="mse", epochs=3, batch_size=4, callbacks=slow, verbose=0)
+    slept = 0.02 * (3 if moment == "on_epoch_end" else 6)
+    assert 0 < history.seconds_in_steps <= history.seconds - slept
 
 
 def test_names_that_come_and_go_are_filled() -> None:
