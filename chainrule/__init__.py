@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         plot,
         testing,
     )
+    from chainrule.diagnosis.diagnose import diagnose
     from chainrule.nn import activations, constraints, initializers, layers, regularizers
     from chainrule.nn.layer import Layer
     from chainrule.nn.seeding import set_seed
@@ -71,6 +72,7 @@ _LAZY = {
     "constraints": ("chainrule.nn.constraints", ""),
     "data": ("chainrule.data", ""),
     "decoding": ("chainrule.decoding", ""),
+    "diagnose": ("chainrule.diagnosis.diagnose", "diagnose"),
     "estimators": ("chainrule.estimators", ""),
     "explain": ("chainrule.explain", ""),
     "initializers": ("chainrule.nn.initializers", ""),
@@ -117,6 +119,7 @@ __all__ = [
     "custom_gradient",
     "data",
     "decoding",
+    "diagnose",
     "errors",
     "estimators",
     "explain",

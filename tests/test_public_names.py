@@ -22,6 +22,7 @@ NAMES = {
     "custom_gradient",
     "data",
     "decoding",
+    "diagnose",
     "errors",
     "estimators",
     "explain",

@@ -21,7 +21,7 @@ from chainrule.diagnosis.scores import Task, skill
 from chainrule.losses import Loss
 from chainrule.nn import Layer
 from chainrule.nn.contents import walk
-from chainrule.training.explanation.record import StepRecord, record_step
+from chainrule.training.explanation.record import Recorder, StepRecord
 from chainrule.training.fit import held_out_rows, probe, ready
 from chainrule.training.history import History
 from chainrule.training.inputs import as_arrays, count_rows, take_rows
@@ -333,7 +333,7 @@ class Case:
                 optimizer = optimizers.get("sgd")
             optimizer.build(model.trainable_variables)
             step = TrainingStep(model, self.loss, optimizer)
-            return record_step(step, data.x, data.y)
+            return Recorder(step).record(data.x, data.y)
 
     @cached_property
     def sample_rows(self) -> Array:

@@ -63,7 +63,8 @@ class Task:
         if found is None:
             return None
         places = np.searchsorted(self.classes, found).clip(0, len(self.classes) - 1)
-        return np.where(self.classes[places] == found, places, -1)
+        labels: Array = np.where(self.classes[places] == found, places, -1)
+        return labels
 
     def probabilities(self, outputs: Array) -> Array:
         """What outputs say about each class, (N, K)."""
@@ -76,7 +77,8 @@ class Task:
                 return np.concatenate([1 - share, share], axis=1)
             if width == 1:  # fitted as a quantity: the nearest class
                 nearest = np.abs(outputs - self.classes[None, :]).argmin(axis=1)
-                return np.eye(count)[nearest]
+                hard: Array = np.eye(count)[nearest]
+                return hard
             if not ((outputs >= -1e-3).all() and (outputs.sum(axis=1) < 1.1).all()):
                 outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
                 outputs = outputs / outputs.sum(axis=1, keepdims=True)
