@@ -43,6 +43,8 @@ PARTS = [
     cr.layers.UpSampling2D((2, 3), "bilinear"),
     cr.layers.SpatialDropout2D(0.3, seed=4),
     cr.layers.GroupNormalization(-1, axis=1),
+    cr.layers.Normalization([0.5, 2.0], [1.0, 0.25]),
+    cr.layers.Rescaling([2.0, 0.5], -1.0),
     cr.layers.ResidualBlock(4, 2, shortcut="zeros"),
 ]  # fmt: skip
 

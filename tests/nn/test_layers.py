@@ -11,6 +11,7 @@ from picture_layer_cases import CASES as PICTURE_CASES
 from recurrent_layer_cases import CASES as RECURRENT_CASES
 
 import chainrule as cr
+from chainrule.errors import ShapeError
 from chainrule.nn.registry import LAYERS
 from chainrule.testing.layer_checks import run_layer_checks
 
@@ -50,6 +51,15 @@ CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
     "LayerNormalization": [
         (lambda: cr.layers.LayerNormalization(), (4, 5), {}),
         (lambda: cr.layers.LayerNormalization(axis=[1, 2], scale=False), (3, 4, 5), {}),
+    ],
+    "Normalization": [
+        (lambda: cr.layers.Normalization([1.0, 2.0, -3.0], [4.0, 0.25, 0.0]), (4, 3), {}),
+        (lambda: cr.layers.Normalization(0.5, 2.0, axis=1), (3, 4, 5), {}),
+        (lambda: cr.layers.Normalization().adapt([[0.5, 3.0], [-1.0, 7.0]]), (4, 2), {}),
+    ],
+    "Rescaling": [
+        (lambda: cr.layers.Rescaling(1 / 255), (4, 3, 2), {}),
+        (lambda: cr.layers.Rescaling([2.0, 0.5], offset=[1.0, -3.0]), (4, 2), {}),
     ],
     **{
         name: [(make, (3, 4, 5, 2), {"inputs": PICTURES})]
@@ -254,6 +264,41 @@ def test_batch_normalization_running_statistics() -> None:
     np.testing.assert_allclose(layer(x).numpy(), expected, rtol=1e-12)
     assert [v.name for v in layer.non_trainable_variables] == ["moving_mean", "moving_variance"]
     assert [v.name for v in layer.trainable_variables] == ["gamma", "beta"]
+
+
+def test_normalization_gives_mean_0_and_variance_1() -> None:
+    x = RNG.standard_normal((50, 4, 3)) * [1e-3, 5.0, 1e4] + [0.0, -70.0, 1e5]
+    layer = cr.layers.Normalization(dtype="float64").adapt(x)
+    y = layer(x).numpy()
+    np.testing.assert_allclose(y.mean((0, 1)), 0, atol=1e-10)
+    np.testing.assert_allclose(y.std((0, 1)), 1, rtol=1e-10)
+    assert [v.name for v in layer.non_trainable_variables] == ["mean", "variance"]
+    assert layer.trainable_variables == []
+    places = cr.layers.Normalization(axis=(1, 2), dtype="float64").adapt(x)
+    np.testing.assert_allclose(places(x).numpy(), (x - x.mean(0)) / x.std(0), rtol=1e-9, atol=1e-12)
+
+
+def test_normalization_adapts_again_after_it_was_compiled() -> None:
+    layer = cr.layers.Normalization([0.0, 0.0], 1.0)
+    compiled = cr.jit(layer)
+    x = np.array([[1.0, 2.0], [3.0, 6.0]], "float32")
+    np.testing.assert_array_equal(compiled(x).numpy(), x)
+    layer.adapt(x)
+    np.testing.assert_allclose(compiled(x).numpy(), [[-1, -1], [1, 1]], rtol=1e-6)
+    layer.reinitialize(seed=1)
+    np.testing.assert_allclose(layer(x).numpy(), [[-1, -1], [1, 1]], rtol=1e-6)
+    again = cr.layers.Normalization.from_config(layer.get_config())
+    np.testing.assert_allclose(again(x).numpy(), [[-1, -1], [1, 1]], rtol=1e-6)
+    with pytest.raises(ShapeError, match="another number of features"):
+        layer.adapt(np.ones((4, 3)))
+
+
+def test_rescaling_undoes_normalization() -> None:
+    x = RNG.standard_normal((9, 2)) * [3.0, 100.0] + 7
+    there = cr.layers.Normalization(dtype="float64").adapt(x)
+    back = cr.layers.Rescaling(x.std(0), x.mean(0), dtype="float64")
+    np.testing.assert_allclose(back(there(x)).numpy(), x, rtol=1e-12)
+    assert cr.layers.Rescaling(1 / 255)(np.full((1, 2), 255, "uint8")).numpy().tolist() == [[1, 1]]
 
 
 def test_batch_normalization_frozen_uses_running_statistics() -> None:

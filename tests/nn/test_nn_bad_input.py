@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.errors import ArgumentError, ChainruleError, DTypeError, ShapeError, UnknownNameError
+from chainrule.errors import (
+    ArgumentError,
+    ChainruleError,
+    DTypeError,
+    ShapeError,
+    StateError,
+    UnknownNameError,
+)
 
 X = np.ones((4, 10), "float32")
 
@@ -99,6 +106,36 @@ CASES: dict[str, tuple[Callable[[], object], type[ChainruleError], list[str]]] =
     "noise negative": (lambda: cr.layers.GaussianNoise(-1), ArgumentError, ["bad stddev"]),
     "seed": (lambda: cr.layers.Dropout(0.5, seed=-3), ArgumentError, ["bad seed: got -3"]),
     "momentum": (lambda: cr.layers.BatchNormalization(momentum=1.0), ArgumentError, ["momentum"]),
+    "variance alone": (
+        lambda: cr.layers.Normalization(variance=1.0), ArgumentError, ["belong together"],
+    ),
+    "negative variance": (
+        lambda: cr.layers.Normalization(0.0, [1.0, -2.0]), ArgumentError, ["got -2", "at least 0"],
+    ),
+    "mean not finite": (
+        lambda: cr.layers.Normalization([np.nan, 1.0], 1.0), ArgumentError, ["bad mean"],
+    ),
+    "mean of another width": (
+        lambda: cr.layers.Normalization([1.0, 2.0], 1.0)(np.ones((3, 5))),
+        ShapeError, ["mean does not fit the features: got (2,), expected (5,)"],
+    ),
+    "not adapted": (
+        lambda: cr.layers.Normalization()(X), StateError, ["not known", "call adapt(x)"],
+    ),
+    "adapt to no rows": (
+        lambda: cr.layers.Normalization().adapt(np.ones((0, 3))), ArgumentError, ["bad rows"],
+    ),
+    "scale of another width": (
+        lambda: cr.layers.Rescaling([1.0, 2.0])(np.ones((3, 5))),
+        ShapeError, ["scale, (2,), broadcasts to"],
+    ),
+    "scale for each row": (
+        lambda: cr.layers.Rescaling(np.ones((3, 1)))(np.ones((3, 5))),
+        ShapeError, ["scale, (3, 1)"],
+    ),
+    "offset not finite": (
+        lambda: cr.layers.Rescaling(1.0, np.inf), ArgumentError, ["bad offset"],
+    ),
     "epsilon": (lambda: cr.layers.LayerNormalization(epsilon=-1.0), ArgumentError, ["epsilon"]),
     "two feature axes": (
         lambda: cr.layers.BatchNormalization(axis=(1, 2)), ArgumentError, ["bad axis: got (1, 2)"],

@@ -42,6 +42,8 @@ from chainrule.nn.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
     LayerNormalization,
+    Normalization,
+    Rescaling,
 )
 from chainrule.nn.layers.pooling import (
     AveragePooling1D,
@@ -113,6 +115,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "MultiHeadAttention",
+    "Normalization",
     "PositionalEmbedding",
     "PositionalEncoding",
     "RNN",
@@ -126,6 +129,7 @@ __all__ = [
     "RandomTimeShift",
     "RandomWarp",
     "RandomZoom",
+    "Rescaling",
     "Reshape",
     "ResidualBlock",
     "SeparableConv2D",

@@ -1,9 +1,14 @@
-"""Layers that bring their inputs to mean 0 and variance 1, over the batch or within an example."""
+"""Layers that bring their inputs to mean 0 and variance 1, over the batch or within an example, and
+those that do it, or undo it, by given numbers.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from chainrule.errors import ShapeError
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import ArgumentError, ShapeError, StateError
 from chainrule.nn import constraints, initializers, regularizers
 from chainrule.nn.configurable import also_accept
 from chainrule.nn.layer import Layer, LayerOptions, Shape
@@ -25,10 +30,53 @@ class NormalizationOptions(LayerOptions, total=False):
     gamma_constraint: Any
 
 
-class _Normalization(Layer):
-    """Axes, epsilon, and the learned scale gamma and shift beta."""
+class _AlongAxes(Layer):
+    """Parameters along some axes of the input."""
 
     takes = "one"
+    axis: int | tuple[int, ...]
+
+    def _find_axes(self, input_shape: Shape) -> None:
+        """Keep which axes they are, counted from the front, and their sizes."""
+        self._parameter_axes = normal_axes(self.where, self.axis, input_shape)
+        shape = []
+        for axis in self._parameter_axes:
+            size = input_shape[axis]
+            if size is None:
+                raise wrong_input_shape(
+                    self.where, input_shape, "known sizes on the normalised axes",
+                    "choose an axis other than the batch axis",
+                )  # fmt: skip
+            shape.append(size)
+        self._parameter_shape = tuple(shape)
+        self._rank = len(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        normal_axes(self.where, self.axis, input_shape)
+        return input_shape
+
+    def _checked(self, inputs: Tensor) -> Tensor:
+        sizes = tuple(inputs.shape[a] for a in self._parameter_axes if a < inputs.ndim)
+        if inputs.ndim != self._rank or sizes != self._parameter_shape:
+            expected = ["batch", *["..."] * (self._rank - 1)]
+            for axis, size in zip(self._parameter_axes, self._parameter_shape, strict=True):
+                expected[axis] = str(size)
+            raise wrong_input_shape(
+                self.where, inputs.shape, f"({', '.join(expected)})",
+                "give it inputs like those of the first call, or make a new layer",
+            )  # fmt: skip
+        return inputs if inputs.dtype.kind == "f" else inputs.astype(self.dtype)
+
+    def _spread(self, parameter: Tensor) -> Tensor:
+        """The parameter in the rank of the input, so that it broadcasts along its own axes."""
+        shape = [1] * self._rank
+        for axis, size in zip(self._parameter_axes, self._parameter_shape, strict=True):
+            shape[axis] = size
+        return parameter.reshape(tuple(shape))
+
+
+class _Normalization(_AlongAxes):
+    """Axes, epsilon, and the learned scale gamma and shift beta."""
 
     @also_accept(eps="epsilon")
     def __init__(
@@ -59,18 +107,8 @@ class _Normalization(Layer):
         self.gamma_constraint = constraints.get(gamma_constraint)
 
     def build(self, input_shape: Shape) -> None:
-        self._parameter_axes = normal_axes(self.where, self.axis, input_shape)
-        shape = []
-        for axis in self._parameter_axes:
-            size = input_shape[axis]
-            if size is None:
-                raise wrong_input_shape(
-                    self.where, input_shape, "known sizes on the normalised axes",
-                    "choose an axis other than the batch axis",
-                )  # fmt: skip
-            shape.append(size)
-        self._parameter_shape = tuple(shape)
-        self._rank = len(input_shape)
+        self._find_axes(input_shape)
+        shape = self._parameter_shape
         if self.scale:
             self.gamma = self.add_weight(
                 "gamma",
@@ -87,29 +125,6 @@ class _Normalization(Layer):
                 regularizer=self.beta_regularizer,
                 constraint=self.beta_constraint,
             )
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        normal_axes(self.where, self.axis, input_shape)
-        return input_shape
-
-    def _checked(self, inputs: Tensor) -> Tensor:
-        sizes = tuple(inputs.shape[a] for a in self._parameter_axes if a < inputs.ndim)
-        if inputs.ndim != self._rank or sizes != self._parameter_shape:
-            expected = ["batch", *["..."] * (self._rank - 1)]
-            for axis, size in zip(self._parameter_axes, self._parameter_shape, strict=True):
-                expected[axis] = str(size)
-            raise wrong_input_shape(
-                self.where, inputs.shape, f"({', '.join(expected)})",
-                "give it inputs like those of the first call, or make a new layer",
-            )  # fmt: skip
-        return inputs if inputs.dtype.kind == "f" else inputs.astype(self.dtype)
-
-    def _spread(self, parameter: Tensor) -> Tensor:
-        """The parameter in the rank of the input, so that it broadcasts along its own axes."""
-        shape = [1] * self._rank
-        for axis, size in zip(self._parameter_axes, self._parameter_shape, strict=True):
-            shape[axis] = size
-        return parameter.reshape(tuple(shape))
 
     def _scaled(self, inputs: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         factor = functions.rsqrt(variance + self.epsilon)
@@ -350,3 +365,171 @@ class GroupNormalization(_Normalization):
         if self.scale:
             outputs = outputs * self._spread(self.gamma)
         return outputs + self._spread(self.beta) if self.center else outputs
+
+
+def _numbers(where: str, name: str, value: Any) -> NDArray[Any]:
+    """``value`` as an array of finite numbers."""
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        array = np.asarray(np.nan)
+    if array.size and np.isfinite(array).all():
+        return array
+    raise ArgumentError(where, f"bad {name}", got=repr(value)[:80], expected="finite numbers")
+
+
+@register
+class Normalization(_AlongAxes):
+    """Standardise each feature by a given mean and variance, which training does not change.
+
+    y = (x - mean) / sqrt(variance)
+
+    Shapes: x (N, ..., features), y like x, mean and variance (features,).
+
+    Args:
+        mean: a number, or one for each feature. Default None: ``adapt`` finds it.
+        variance: likewise, at least 0. A feature with variance 0 is only shifted.
+        axis: the axis, or axes, of the features. Default -1.
+        options: ``name``, ``dtype``, ``trainable`` (see ``Layer``).
+
+    Raises:
+        ArgumentError: mean without variance, or numbers that are not finite or, as a variance,
+            negative.
+        ShapeError: another number of features than mean and variance have.
+        StateError: called before mean and variance are known.
+
+    Example:
+        >>> import chainrule as cr
+        >>> layer = cr.layers.Normalization().adapt([[0.0, 5.0], [2.0, 5.0]])
+        >>> layer([[0.0, 5.0], [4.0, 6.0]]).numpy().tolist()
+        [[-1.0, 0.0], [3.0, 1.0]]
+
+    Different from Keras: mean and variance come first; ``adapt`` returns the layer; a layer without
+    them refuses its inputs, where Keras passes them on; variance 0 counts as 1, not as 1e-14.
+    """
+
+    def __init__(
+        self,
+        mean: Any = None,
+        variance: Any = None,
+        axis: int | Sequence[int] = -1,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.axis = axes(self.name, axis)
+        self.mean = None if mean is None else _numbers(self.name, "mean", mean)
+        self.variance = None if variance is None else _numbers(self.name, "variance", variance)
+        if (self.mean is None) != (self.variance is None):
+            raise ArgumentError(
+                self.name, "mean and variance belong together",
+                got="only one of them", expected="both, or neither",
+            )  # fmt: skip
+        if self.variance is not None and (self.variance < 0).any():
+            raise ArgumentError(
+                self.name, "bad variance", got=f"{self.variance.min():g}", expected="at least 0"
+            )
+
+    def adapt(self, x: Any) -> "Normalization":
+        """Take mean and variance (the mean of squared deviations) from some rows.
+
+        Args:
+            x: rows such as the layer will get, (N, ..., features); those of the training set only.
+
+        Returns:
+            The layer itself.
+
+        Raises:
+            ArgumentError: no rows, or values that are not finite.
+            ShapeError: another number of features than before.
+        """
+        rows = _numbers(self.where, "rows", x)
+        kept = normal_axes(self.where, self.axis, rows.shape)
+        over = tuple(a for a in range(rows.ndim) if a not in kept)
+        mean, variance = rows.mean(over), rows.var(over)
+        if self.built:
+            if mean.shape != self._parameter_shape:
+                raise ShapeError(
+                    self.where, "another number of features than before",
+                    got=mean.shape, expected=self._parameter_shape,
+                )  # fmt: skip
+            for variable, value in ((self._mean, mean), (self._variance, variance)):
+                variable.assign(value.astype(self.dtype))
+                self._initializers[variable.name] = initializers.Constant(value)
+        self.mean, self.variance = mean, variance
+        return self
+
+    def build(self, input_shape: Shape) -> None:
+        self._find_axes(input_shape)
+        if self.mean is None or self.variance is None:
+            raise StateError(
+                self.where, "mean and variance are not known",
+                fix="call adapt(x) with the training rows, or give mean and variance",
+            )  # fmt: skip
+        for name, value in (("mean", self.mean), ("variance", self.variance)):
+            if value.ndim and value.shape != self._parameter_shape:
+                raise ShapeError(
+                    self.where, f"{name} does not fit the features",
+                    got=value.shape, expected=self._parameter_shape,
+                )  # fmt: skip
+        shape = self._parameter_shape
+        first = initializers.Constant
+        self._mean = self.add_weight("mean", shape, first(self.mean), trainable=False)
+        self._variance = self.add_weight("variance", shape, first(self.variance), trainable=False)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        inputs = self._checked(inputs)
+        variance = functions.where(functions.greater(self._variance, 0), self._variance, 1)
+        return (inputs - self._spread(self._mean)) * self._spread(functions.rsqrt(variance))
+
+
+@register
+class Rescaling(Layer):
+    """Multiply by a given number and add another; training changes neither.
+
+    y = x * scale + offset
+
+    Shapes: x (N, ...), y like x; scale and offset: numbers, or arrays that broadcast to x.
+
+    Args:
+        scale: what to multiply by: 1 / 255 for pixels; the deviation of the targets behind a
+            network that was trained on standardised ones.
+        offset: what to add. Default 0.
+        options: ``name``, ``dtype``, ``trainable`` (see ``Layer``).
+
+    Raises:
+        ArgumentError: numbers that are not finite.
+        ShapeError: they do not broadcast to the shape of x.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.layers.Rescaling(2.0, offset=1.0)([[0.0, 3.0]]).numpy().tolist()
+        [[1.0, 7.0]]
+
+    Reference: Keras' layer of this name.
+    """
+
+    takes = "one"
+
+    def __init__(self, scale: Any, offset: Any = 0.0, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.scale = _numbers(self.name, "scale", scale)
+        self.offset = _numbers(self.name, "offset", offset)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        self.compute_output_shape(inputs.shape)
+        inputs = inputs if inputs.dtype.kind == "f" else inputs.astype(self.dtype)
+        return inputs * self.scale.astype(inputs.dtype) + self.offset.astype(inputs.dtype)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        one_row = (1, *(1 if size is None else size for size in input_shape[1:]))
+        for name, value in (("scale", self.scale), ("offset", self.offset)):
+            try:
+                fits = np.broadcast_shapes(value.shape, one_row) == one_row
+            except ValueError:
+                fits = False
+            if not fits:
+                raise wrong_input_shape(
+                    self.where, input_shape, f"a shape that {name}, {value.shape}, broadcasts to",
+                    f"give one number as {name}, or one for each feature",
+                )  # fmt: skip
+        return input_shape
