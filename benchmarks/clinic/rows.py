@@ -42,6 +42,12 @@ class Rows:
     test: Pair
     columns: tuple[str, ...] = ()
 
+    def flat(self) -> "Rows":
+        """The same with x as vectors."""
+        pairs = (self.train, self.validation, self.test)
+        train, validation, test = ((x.reshape(len(x), -1), y) for x, y in pairs)
+        return Rows(train, validation, test, self.columns)
+
 
 def data_folder(given: Path | None = None) -> Path | None:
     """The folder of the data sets: the given one, else that of CHAINRULE_CLINIC_DATA, else None."""
@@ -51,11 +57,16 @@ def data_folder(given: Path | None = None) -> Path | None:
     return Path(text) if text else None
 
 
-def _divided(x: Array, y: Array, train: int, validation: int, test: int, seed: int = 0) -> Rows:
-    order = np.random.default_rng(seed).permutation(len(x))[: train + validation + test]
-    parts = np.split(order, [train, train + validation])
-    pairs = [(x[part], y[part]) for part in parts]
-    return Rows(*pairs)
+def _divided(x: Array, y: Array, train: int, validation: int, test: int) -> Rows:
+    """So many rows for each purpose, in an order of chance."""
+    order = np.random.default_rng(0).permutation(len(x))[: train + validation + test]
+    return _at(x, y, np.split(order, [train, train + validation]))
+
+
+def _at(x: Array, y: Array, places: list[Array]) -> Rows:
+    """The rows at these places for training, validation and test."""
+    train, validation, test = ((x[part], y[part]) for part in places)
+    return Rows(train, validation, test)
 
 
 def _standardised(rows: Rows, columns: slice = slice(None)) -> Rows:
@@ -148,13 +159,12 @@ def penguins(folder: Path) -> Rows:
 def digits(folder: Path) -> Rows:
     """Handwritten digits from 0 to 1: (N, 28, 28, 1), ten classes."""
     found = mnist(folder / "mnist")
-    learn, test = (found.x, found.y), (found.x_check, found.y_check)
-    order = np.random.default_rng(15).permutation(len(learn[0]))
+    order = np.random.default_rng(15).permutation(len(found.x))
     first, second = order[:1200], order[1200:1600]
     return Rows(
-        (learn[0][first], learn[1][first]),
-        (learn[0][second], learn[1][second]),
-        (test[0][:1000], test[1][:1000]),
+        (found.x[first], found.y[first]),
+        (found.x[second], found.y[second]),
+        (found.x_check[:1000], found.y_check[:1000]),
     )
 
 
@@ -163,14 +173,12 @@ def films(folder: Path) -> Rows:
     table = read_table(folder / "movie_sentences.csv")
     texts = table.column("text").values.astype(str)
     rating = np.asarray(table.column("rating").values, np.float64)
-    clear = np.flatnonzero(np.abs(rating) >= 1)
-    clear = np.random.default_rng(16).permutation(clear)
+    clear = np.random.default_rng(16).permutation(np.flatnonzero(np.abs(rating) >= 1))
     encoder = TextEncoder("words", min_count=3, max_length=24)
     encoder.fit([str(text) for text in texts[clear[:3000]]])
     x = encoder.transform([str(text) for text in texts[clear]]).astype(np.int32)
     y = (rating[clear] > 0).astype(np.int32)
-    parts = np.split(np.arange(len(clear)), [len(clear) * 4 // 9, len(clear) * 6 // 9])
-    return Rows(*[(x[part], y[part]) for part in parts])
+    return _at(x, y, np.split(np.arange(len(y)), [len(y) * 4 // 9, len(y) * 6 // 9]))
 
 
 def spoken(folder: Path) -> Rows:
@@ -182,9 +190,8 @@ def spoken(folder: Path) -> Rows:
     layer = cr.layers.LogMel(SAMPLE_RATE, bands=20, window=0.04, hop=0.02, floor=1e-6)
     x = np.asarray(layer(clips).numpy(), np.float32)[..., None]
     parts = np.split(np.arange(len(order)), [len(order) * 2 // 5, len(order) // 2])
-    mean, deviation = x[parts[0]].mean(), x[parts[0]].std()
-    x = (x - mean) / deviation
-    return Rows(*[(x[part], labels[part]) for part in parts])
+    learnt = x[parts[0]]
+    return _at((x - learnt.mean()) / learnt.std(), labels, parts)
 
 
 def _clip(path: Path) -> Array:
@@ -244,8 +251,8 @@ def load(name: str, folder: Path | None = None) -> Rows:
         cache.mkdir(parents=True, exist_ok=True)
         write_atomically(kept, [_packed(READ[name](folder))])
     with np.load(kept, allow_pickle=False) as found:
-        pairs = [(found[f"{part}_x"], found[f"{part}_y"]) for part in _PARTS]
-        return Rows(*pairs, columns=tuple(found["columns"].tolist()))
+        train, validation, test = ((found[f"{part}_x"], found[f"{part}_y"]) for part in _PARTS)
+        return Rows(train, validation, test, tuple(found["columns"].tolist()))
 
 
 _PARTS = ("train", "validation", "test")

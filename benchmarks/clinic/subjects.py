@@ -60,20 +60,21 @@ def score_outputs(metric: Metric, found: Array, y: Array) -> float:
             return -np.inf
         with np.errstate(over="ignore"):
             return float(1 - np.square(found - wanted).mean() / wanted.var())
-    return float((_classes(found) == _labels(y)).mean())
+    return float((_classes(found) == labels_of(y)).mean())
 
 
 def _classes(found: Array) -> Array:
-    if found.ndim < 2 or found.shape[-1] == 1:
-        found = found.reshape(len(found))
+    found = found.reshape(len(found), -1)
+    if found.shape[1] == 1:
         # A single output is a probability where all are between 0 and 1, else a log odds ratio.
-        middle = 0.5 if found.min() >= 0 and found.max() <= 1 else 0.0
-        return (found > middle).astype(np.int64)
-    return found.reshape(len(found), -1).argmax(1)
+        inside = found.min() >= 0 and found.max() <= 1
+        return np.asarray(found[:, 0] > (0.5 if inside else 0.0), np.int64)
+    return np.asarray(found.argmax(1), np.int64)
 
 
-def _labels(y: Array) -> Array:
-    return y.reshape(len(y), -1).argmax(1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
+def labels_of(y: Array) -> Array:
+    """The class numbers of targets, one-hot or not."""
+    return np.asarray(y.argmax(1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1), np.int64)
 
 
 @dataclass(frozen=True)
@@ -209,8 +210,7 @@ def get(name: str, folder: Path | None = None) -> Subject:
     plan = PLANS[name]
     rows = data.load(plan.rows or name, folder)
     if plan.flat:
-        pairs = [(x.reshape(len(x), -1), y) for x, y in (rows.train, rows.validation, rows.test)]
-        rows = Rows(*pairs)
+        rows = rows.flat()
     return Subject(
         name, lambda seed: recipe_of(plan, rows, seed), rows.test, plan.metric, rows.columns
     )
