@@ -24,8 +24,11 @@ class Config:
     * finite numbers that make infinity or NaN are an error (``NotFiniteError``), also where the
       result is masked later. What comes of a number that was not finite from the start may be
       infinite or NaN; what comes of an infinity alone may be infinite, not NaN;
-    * an index outside its axis is named (``ArgumentError``); ``"normal"`` refuses it as well, but
-      says less.
+    * an index outside its axis is an error (``ArgumentError``), in compiled functions too, of
+      embeddings, class numbers, ``take_along_axis`` and ``one_hot`` as well. (``"normal"`` never
+      reads or writes outside of an array either, but says less, or lets one of the last four pass);
+    * buffers handed to native code must have the dtype, shape, order and alignment that it was
+      compiled for, and it may write to nothing but its results: ``GraphError``.
 
     Errors name the operation, the layer, the place in the array and the step of a loop. ``fit``
     raises them as well; the variables keep the values from before that run of steps.

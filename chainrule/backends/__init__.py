@@ -5,6 +5,7 @@ from collections.abc import Callable
 from chainrule.backends import reference
 from chainrule.backends.compiled import Compiled, compiled
 from chainrule.backends.executable import Backend, Executable, Repetition
+from chainrule.config import config
 from chainrule.graph.graph import Graph
 
 
@@ -12,7 +13,7 @@ def _compile_for_cpu(graph: Graph) -> Executable:
     # Loaded when first used: tensors computed at once need no compiler.
     from chainrule.backends import cpu
 
-    return cpu.compile(graph)
+    return cpu.compile_guarded(graph) if config.check == "debug" else cpu.compile(graph)
 
 
 def _compile_once_for_cpu(key: bytes, traced: Graph, optimized: Callable[[], Graph]) -> Executable:

@@ -5,6 +5,7 @@ import numpy as np
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.losses.inputs import TensorLike, align, concrete_values, require
 from chainrule.tensor import Tensor, functions
+from chainrule.tensor.layout import checked_indices
 from chainrule.tensor.tensor import as_tensor
 
 _SUM_TOLERANCE = 1e-3
@@ -73,7 +74,8 @@ def class_numbers(target: Tensor, classes: int, where: str) -> Tensor:
             expected=f"a whole number from 0 to {classes - 1} ({classes} classes)",
             fix="number the classes from 0, and give the last layer one output for each of them",
         )
-    return target if target.dtype.name == "int64" else target.astype("int32")
+    numbers = target if target.dtype.name == "int64" else target.astype("int32")
+    return checked_indices(numbers, classes)
 
 
 def _require_distributions(target: Tensor, where: str) -> None:

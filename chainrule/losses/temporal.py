@@ -11,6 +11,7 @@ from chainrule.losses.folding import scores
 from chainrule.losses.inputs import TensorLike, concrete_values, require
 from chainrule.losses.reduction import weighted_mean
 from chainrule.tensor import Tensor, functions
+from chainrule.tensor.layout import checked_indices
 from chainrule.tensor.scan import scan
 from chainrule.tensor.tensor import as_tensor
 
@@ -121,6 +122,7 @@ def _negative_log_likelihood(
     most = target.shape[1]
     counted = _before(labels, most)
     own = functions.where(counted, target, blank).astype("int32")
+    own = checked_indices(own, log_p.shape[2])
     time_first = functions.transpose(log_p, (1, 0, 2))
     of_blank = time_first[:, :, blank : blank + 1]
     places = functions.broadcast_to(functions.expand_dims(own, 0), (time, rows, most))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.config import config
 from chainrule.dtypes import FLOAT64, as_dtype
 from chainrule.errors import ArgumentError
 from chainrule.graph import operations as ops
@@ -34,7 +35,7 @@ from chainrule.tensor.elementwise import (
     stop_gradient,
     where,
 )
-from chainrule.tensor.layout import expand_dims, reshape, squeeze
+from chainrule.tensor.layout import checked_indices, expand_dims, reshape, squeeze
 from chainrule.tensor.reductions import Axis, max, sum
 from chainrule.tensor.tensor import Tensor, as_tensor, bind
 
@@ -133,6 +134,9 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
 def one_hot(indices: Any, depth: int, dtype: Any = "float32") -> Tensor:
     """Rows of zeros with a 1 at the index; an index outside 0 .. depth-1 gives a row of zeros.
 
+    With ``config.check="debug"`` an index from ``depth`` on is an error; negative ones are not, for
+    they often stand for "none".
+
     Shapes:
         (...,) integers -> (..., depth)
 
@@ -146,6 +150,9 @@ def one_hot(indices: Any, depth: int, dtype: Any = "float32") -> Tensor:
         raise ArgumentError(
             "one_hot", "not integers", got=indices.dtype.name, expected="integer indices"
         )
+    if config.check == "debug":
+        known = maximum(indices, 0)
+        indices = where(indices < 0, indices, checked_indices(known, depth))
     places = iota((depth,), 0, indices.dtype)
     return astype(expand_dims(indices, -1) == places, as_dtype(dtype))
 

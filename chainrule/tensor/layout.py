@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.dtypes import BOOL, INT64, promote
+from chainrule.config import config
+from chainrule.dtypes import BOOL, INT64, UINT32, promote
 from chainrule.errors import ArgumentError, DTypeError, ShapeError
 from chainrule.graph import operations as ops
 from chainrule.graph.primitives import normalize_axis
-from chainrule.tensor.elementwise import add, astype, less, multiply, where
+from chainrule.tensor.elementwise import (
+    add,
+    astype,
+    clip,
+    greater_equal,
+    less,
+    logical_and,
+    multiply,
+    where,
+)
 from chainrule.tensor.tensor import Tensor, as_tensor
 
 Shape = int | Sequence[int]
@@ -197,6 +208,9 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
 
     Shapes:
         x (..., n, ...), indices (..., k, ...), equal on the other axes -> the shape of the indices.
+
+    Raises:
+        ArgumentError: an index outside the axis.
     """
     x, indices = as_tensor(x), _as_indices(indices)
     axis = normalize_axis("take_along_axis", axis, x.ndim)
@@ -205,13 +219,22 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
         raise ShapeError(
             "take_along_axis", "wrong shape of indices", got=indices.shape, expected=expected
         )
+    places, inside = _from_the_start(moveaxis(indices, axis, -1), x.shape[axis])
+    return _take_along(x, places, axis, inside)
+
+
+def _take_along(x: Tensor, places: Tensor, axis: int, inside: Tensor | None = None) -> Tensor:
+    """``take_along_axis`` for places (..., k) with the axis last, which are counted from 0; None
+    for those that are surely inside.
+    """
     moved = moveaxis(x, axis, -1)
-    places = astype(moveaxis(indices, axis, -1), INT64)
     length = moved.shape[-1]
-    places = where(less(places, 0), add(places, length), places)
     rows = moved.size // length if length else 0
     starts = Tensor(np.arange(rows, dtype=np.int64).reshape(*moved.shape[:-1], 1) * length)
-    return moveaxis(take(reshape(moved, (-1,)), add(places, starts)), -1, axis)
+    flat = add(places, starts)
+    if inside is not None:
+        flat = where(inside, flat, moved.size)  # else it would be an entry of another row
+    return moveaxis(take(reshape(moved, (-1,)), flat), -1, axis)
 
 
 def argsort(x: Any, axis: int = -1) -> Tensor:
@@ -222,7 +245,8 @@ def argsort(x: Any, axis: int = -1) -> Tensor:
 
 def sort(x: Any, axis: int = -1) -> Tensor:
     """``x`` sorted along an axis; gradients follow the elements."""
-    return take_along_axis(x, argsort(x, axis), axis)
+    axis = normalize_axis("sort", axis, x.ndim)
+    return _take_along(x, moveaxis(argsort(x, axis), axis, -1), axis)
 
 
 def top_k(x: Any, k: int) -> tuple[Tensor, Tensor]:
@@ -232,7 +256,7 @@ def top_k(x: Any, k: int) -> tuple[Tensor, Tensor]:
         raise ArgumentError("top_k", "k out of range", got=k, expected=f"1 to {x.shape[-1]}")
     # Sorting the negated values keeps the first of equal elements first.
     order = argsort(-astype(x, "float64") if x.dtype.kind != "f" else -x, -1)[..., :k]
-    return take_along_axis(x, order, -1), order
+    return _take_along(x, order, x.ndim - 1), order
 
 
 def _as_indices(indices: Any) -> Tensor:
@@ -244,6 +268,35 @@ def _as_indices(indices: Any) -> Tensor:
             "index", "not integers", got=indices.dtype.name, expected="integer indices"
         )
     return indices
+
+
+def _from_the_start(indices: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Places counted from 0, int64, and whether each is inside the axis; known ones must be."""
+    if config.check == "debug":
+        places = take(Tensor(np.arange(length, dtype=np.int64)), indices)
+    else:
+        places = astype(indices, INT64)
+        places = where(less(places, 0), add(places, length), places)
+    inside = logical_and(greater_equal(places, 0), less(places, length))
+    if not indices.is_traced:
+        wrong = indices.concrete("index")[~inside.concrete("index")]
+        if wrong.size:
+            raise ArgumentError(
+                "index", "out of range", got=wrong[0], expected=f"{-length} to {length - 1}"
+            )
+    return places, inside
+
+
+def checked_indices(indices: Tensor, length: int) -> Tensor:
+    """Indices that must be from 0 to ``length - 1``: with ``config.check`` ``"debug"`` they are
+    checked where they are computed, negative ones too.
+    """
+    if config.check != "debug":
+        return indices
+    if indices.dtype == INT64:
+        indices = clip(indices, -(1 << 31), (1 << 31) - 1)
+    # Without a sign -1 is not the last entry.
+    return take(Tensor(np.arange(length, dtype=indices.dtype)), astype(indices, UINT32))
 
 
 # ---- x[...]
@@ -371,16 +424,11 @@ def _advanced(x: Tensor, kinds: list[Tensor | None]) -> Tensor:
     if len(axes) == 1:
         return take(x, kinds[first], first)
     flat: Any = 0
-    for axis in axes:
-        places = astype(kinds[axis], INT64)
-        length = x.shape[axis]
-        places = where(less(places, 0), add(places, length), places)
-        if not places.is_traced and places.size:
-            values = places.concrete("index")
-            if values.min() < 0 or values.max() >= length:
-                raise ArgumentError(
-                    "index", "out of range", got=values.max(), expected=f"below {length}"
-                )
-        flat = add(multiply(flat, length), places)
-    merged = (*x.shape[:first], int(np.prod(x.shape[first : last + 1])), *x.shape[last + 1 :])
-    return take(reshape(x, merged), flat, first)
+    inside: Any = True
+    for axis, kind in enumerate(kinds):
+        if kind is not None:
+            places, also = _from_the_start(kind, x.shape[axis])
+            flat, inside = add(multiply(flat, x.shape[axis]), places), logical_and(inside, also)
+    count = math.prod(x.shape[first : last + 1])
+    merged = reshape(x, (*x.shape[:first], count, *x.shape[last + 1 :]))
+    return take(merged, where(inside, flat, count), first)

@@ -1,5 +1,7 @@
 """config.check = "debug": planted faults are named, and healthy programs give the same bits."""
 
+import ctypes
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from chainrule.backends import BACKENDS, Backend
 from chainrule.backends.reference import KERNELS
 from chainrule.config import settings
 from chainrule.errors import ArgumentError, GraphError, NotFiniteError
+from chainrule.losses import cross_entropy, ctc
 from chainrule.tensor import scope
 
 X = np.arange(1.0, 9.0, dtype=np.float32).reshape(4, 2)
@@ -59,7 +62,7 @@ def test_what_was_not_finite_from_the_start_may_pass(way):
 
     call = both_ways(masked)[way]
     np.testing.assert_array_equal(call(X[1:]).numpy().shape, (3, 2))
-    with pytest.raises(NotFiniteError, match="subtract.*nan at"):  # -inf - -inf
+    with pytest.raises(NotFiniteError, match=r"subtract.*nan at"):  # -inf - -inf
         call(X)
     doubled = both_ways(lambda x: x * 2.0 + 1.0)[way]
     assert np.isnan(doubled(cr.tensor([np.nan])).numpy()).all()
@@ -180,6 +183,111 @@ def test_an_index_out_of_range_is_named(way, wrong, dtype):
         )
         with pytest.raises(ArgumentError, match=words):
             call(X, indices)
+
+
+# name: function of indices that go from 0 to 2, and the lowest one that is right
+NAMED = {
+    "take_along_axis": (lambda i: cr.take_along_axis(cr.ones((4, 3)), i[:, None], 1), -3),
+    "index": (lambda i: cr.ones((4, 3))[np.arange(4), i], -3),
+    "one_hot": (lambda i: cr.one_hot(i, 3), None),
+    "embedding": (cr.layers.Embedding(3, 2, name="words"), 0),
+    "class numbers": (lambda i: cross_entropy(i, cr.ones((4, 3)), from_logits=True), 0),
+    "ctc": (
+        lambda i: ctc(
+            i[:, None], cr.ones((4, 5, 4)), label_lengths=np.ones(4, "int32"), blank=3,
+            from_logits=True,
+        ), 0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_wrong_indices_of_composites_are_named(name):
+    """Compiled, where nothing is known beforehand."""
+    function, lowest = NAMED[name]
+    right = np.array([0, 2, 1, 0], "int32")
+    function(cr.tensor(right))  # builds layers
+    call = cr.jit(lambda i: function(i))
+    call(right)
+    for wrong in (3, 2**31 - 1, *(() if lowest is None else (lowest - 1,))):
+        indices = np.array([0, wrong, 1, 0], "int32")
+        indices += (name == "ctc") * (indices == 3)  # 3 is the blank
+        signed = int(indices[1]) % 2**32 if lowest == 0 else wrong
+        with pytest.raises(ArgumentError, match=rf"take\] index out of range: got {signed} at"):
+            call(indices)
+
+
+# ---- what native code is given
+
+
+def native(graph_function, *arrays):
+    jitted = cr.jit(graph_function)
+    jitted(*arrays)
+    (program,) = jitted._programs.values()
+    return program.executable._executable
+
+
+def before_output(blueprint, table):
+    return table[blueprint.outputs[0].buffer] - 1
+
+
+def behind_output(blueprint, table):
+    return table[blueprint.outputs[0].buffer] + 4
+
+
+def behind_arena(blueprint, table):
+    number, _, size = max(blueprint.temporaries, key=lambda entry: entry[1])
+    return table[number] + size
+
+
+def in_input(blueprint, table):
+    return table[blueprint.inputs[0].buffer]
+
+
+def in_constant(blueprint, table):
+    return table[next(iter(blueprint.constants))]
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (before_output, "outside of its buffers"),
+        (behind_output, "outside of its buffers"),
+        (behind_arena, "outside of its buffers"),
+        (in_input, "to its input 0"),
+        (in_constant, "to its constant"),
+    ],
+)
+def test_a_write_astray_is_found(place, words, monkeypatch):
+    weights = np.arange(140.0, dtype=np.float32).reshape(2, 70)
+    executable = native(lambda x: (cr.tanh(x @ weights) @ weights.T).sum(), X)
+    run = executable._program.run
+
+    def astray(address):
+        run(address)
+        table = ctypes.cast(address, ctypes.POINTER(ctypes.c_void_p))
+        ctypes.memset(place(executable._blueprint, table), 0x3F, 1)
+
+    monkeypatch.setattr(executable._program, "run", astray)
+    with pytest.raises(GraphError, match=f"native code wrote {words}"):
+        executable.run([X.copy()])
+
+
+@pytest.mark.parametrize(
+    "x", [X[:2], X.astype("float64"), X.T, X.astype(">f4"), X.tolist()],
+    ids=["shape", "dtype", "order", "byte order", "list"],
+)  # fmt: skip
+def test_a_buffer_of_another_kind_is_refused(x):
+    executable = native(lambda x: x * 2.0, X)
+    with pytest.raises(GraphError, match="wrong type of input 0"):
+        executable.run([x])
+
+
+def test_inputs_that_are_views_are_copied():
+    executable = native(lambda x: x * 2.0, X)
+    odd = np.frombuffer(b"?" + X.tobytes(), np.uint8)[1:].view(np.float32).reshape(4, 2)
+    for x in (np.asfortranarray(X), odd, np.repeat(X, 2, axis=0)[::2]):
+        np.testing.assert_array_equal(executable.run([x])[0], X * 2)
 
 
 # ---- healthy programs

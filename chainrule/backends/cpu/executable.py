@@ -44,7 +44,7 @@ class CpuExecutable:
         self._blueprint = blueprint
         self._graph = graph
         self._arguments = Arguments(blueprint.inputs, blueprint.outputs, native().enter)
-        self._spare: list[_Memory] = []
+        self._spare: list[Memory] = []
 
     @property
     def memory_bytes(self) -> int:
@@ -139,13 +139,13 @@ class CpuExecutable:
                     expected=f"{view.dtype}{view.shape}",
                 )
 
-    def _memory(self) -> _Memory:
+    def _memory(self) -> Memory:
         try:
             return self._spare.pop()  # one operation: no other thread gets the same
         except IndexError:
-            return _Memory(self._blueprint, self._arguments)
+            return Memory(self._blueprint, self._arguments)
 
-    def _finish(self, memory: _Memory) -> None:
+    def _finish(self, memory: Memory) -> None:
         code = memory.error.value
         memory.error.value = NO_FAULT
         self._spare.append(memory)
@@ -158,16 +158,23 @@ def _bytes(view: View) -> int:
     return math.prod(view.shape) * view.dtype.itemsize
 
 
-class _Memory:
-    """The table of pointers of one call at a time, and the arena it points into."""
+class Memory:
+    """The table of pointers of one call at a time, and the arena it points into.
 
-    def __init__(self, blueprint: Blueprint, arguments: Arguments) -> None:
+    Args:
+        blueprint: of the program.
+        arguments: its inputs and outputs.
+        guard: bytes before and behind the arena that nobody uses.
+    """
+
+    def __init__(self, blueprint: Blueprint, arguments: Arguments, guard: int = 0) -> None:
         self._blueprint = blueprint
         self._arguments = arguments
         self.error = ctypes.c_int64(NO_FAULT)
-        self._arena = np.zeros(blueprint.arena_bytes + ALIGNMENT, np.uint8)
-        start = self._arena.ctypes.data
-        start += -start % ALIGNMENT
+        room = np.zeros(blueprint.arena_bytes + ALIGNMENT + 2 * guard, np.uint8)
+        first = guard + -(room.ctypes.data + guard) % ALIGNMENT
+        self.around = room[:first], room[first + blueprint.arena_bytes :]
+        start = room.ctypes.data + first
         self.table = np.zeros(blueprint.count, np.uintp)
         for number, offset, _ in blueprint.temporaries:
             self.table[number] = start + offset

@@ -69,6 +69,7 @@ def checked_call(
 ) -> list[NDArray[Any]]:
     """What the kernel of a primitive gives, checked; errors as in ``checked_values``."""
     check_indices(place, inputs, attributes)
+    result: Any
     try:
         if place.operation == "scan":
             result = _loop(place, inputs, **attributes)
@@ -130,21 +131,15 @@ def check_results(
     if place.operation == "constant" or not np.isfinite(attributes.get("value", 0.0)).all():
         return  # an infinity that stands in the program is meant
     given = [x for x in inputs if x.dtype.kind == "f"]
-    if not all(np.isfinite(x).all() for x in given):
-        # What comes of an infinity may be one, but no NaN.
-        wrong = np.isnan
-        if any(np.isnan(x).any() for x in given):
-            return
-    else:
-        wrong = _not_finite
+    if any(np.isnan(x).any() for x in given):
+        return
+    # What comes of an infinity may be one.
+    infinite = not all(np.isfinite(x).all() for x in given)
     for x in map(np.asarray, outputs):
-        if x.dtype.kind == "f" and wrong(x).any():
-            raise _not_finite_error(place, inputs, x, _first(wrong(x)))
-
-
-def _not_finite(x: NDArray[Any]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = ~np.isfinite(x)
-    return found
+        if x.dtype.kind == "f":
+            wrong = np.isnan(x) if infinite else ~np.isfinite(x)
+            if wrong.any():
+                raise _not_finite_error(place, inputs, x, _first(wrong))
 
 
 def _not_finite_error(

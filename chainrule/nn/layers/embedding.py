@@ -11,6 +11,7 @@ from chainrule.nn.layer import Layer, LayerOptions, Shape
 from chainrule.nn.registry import register
 from chainrule.nn.validate import whole_number
 from chainrule.tensor import Tensor, functions
+from chainrule.tensor.layout import checked_indices
 
 
 @register
@@ -93,7 +94,8 @@ class Embedding(Layer):
             )  # fmt: skip
         if not inputs.is_traced:
             self._check_range(np.asarray(inputs))
-        vectors = functions.take(self.embeddings, inputs, axis=0)
+        indices = checked_indices(inputs, self.input_dim)
+        vectors = functions.take(self.embeddings, indices, axis=0)
         if self.padding_index is None:
             return vectors
         there = functions.expand_dims(functions.not_equal(inputs, self.padding_index), -1)
