@@ -1,5 +1,7 @@
-"""Explanations of a step: numbers against differences in float64, text, page, zooms."""
+"""Explanations of a step: the numbers by hand, text, page, zooms."""
 
+import base64
+import hashlib
 import html
 import re
 
@@ -8,6 +10,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import ArgumentError, UnknownNameError
+from chainrule.training.explanation.explanation import explain_step
+from chainrule.training.explanation.report import Names
 
 random = np.random.default_rng(3)
 L = cr.layers
@@ -15,49 +19,6 @@ L = cr.layers
 
 def rows(*shape):
     return random.normal(size=(16, *shape)).astype("float32")
-
-
-NETS = {
-    "dense": ([L.Dense(4, activation="tanh"), L.Dense(2)], (3,)),
-    "relu and norm": ([L.Dense(6), L.BatchNormalization(), L.Activation("relu"), L.Dense(2)], (3,)),
-    "layer norm": ([L.Dense(5, activation="gelu"), L.LayerNormalization(), L.Dense(2)], (3,)),
-    "dropout": ([L.Dense(8, activation="sigmoid"), L.Dropout(0.3), L.Dense(2)], (3,)),
-    "convolution": ([L.Conv2D(3, 3, activation="tanh"), L.Flatten(), L.Dense(2)], (6, 6, 2)),
-    "pools": ([L.Conv2D(4, 3, padding="same"), L.MaxPooling2D(2), L.GlobalAveragePooling2D(),
-               L.Dense(2)], (6, 6, 1)),
-    "depthwise": ([L.DepthwiseConv2D(3), L.Flatten(), L.Dense(2)], (5, 5, 2)),
-    "lstm": ([L.LSTM(4, return_sequences=True), L.GRU(3), L.Dense(2)], (5, 3)),
-    "gru in both directions": ([L.GRU(3, bidirectional=True), L.Dense(2)], (4, 3)),
-    "one dimension": ([L.Conv1D(3, 2, activation="softplus"), L.GlobalMaxPooling1D(),
-                       L.Dense(2)], (6, 2)),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("net", NETS)
-def test_gradients_agree_with_differences(net):
-    layers, shape = NETS[net]
-    model = cr.Sequential(layers)
-    x, y = rows(*shape), rows(2)
-    model.fit(x, y, loss="mse", epochs=2, batch_size=8, seed=1, verbose=0)
-    before = [v.numpy() for v in model.variables]
-    explanation = model.explain(x, y, row=1)
-    assert explanation.check() < 1e-5
-    for value, variable in zip(before, model.variables, strict=True):
-        assert (value == variable.numpy()).all()
-    text = str(explanation)
-    assert max(map(len, text.splitlines())) <= 100
-    for variable in model.trainable_variables:
-        assert f"dL/d {variable.path}" in text
-
-
-def test_a_wrong_gradient_is_found(monkeypatch):
-    from chainrule.training.explanation import explanation as module
-
-    model = cr.Sequential([L.Dense(2)])
-    explanation = model.explain(rows(3), rows(2), loss="mse")
-    record = explanation.one.weights[0]
-    record.gradient[0, 0] += 0.01
-    assert module.largest_difference(explanation._step, explanation.one) > 1e-4
 
 
 def small():
@@ -98,32 +59,156 @@ def test_zooms():
     assert "dL/dw" in str(zoomed)
 
 
-def test_the_page_has_the_numbers_of_the_text_and_no_foreign_code(tmp_path):
-    name = "<img src=x onerror=alert(1)>"
-    model = cr.Sequential([L.Dense(2, name=name)]) if _may_be_named(name) else small()[0]
-    e = model.explain(rows(2), rows(2), loss="mse")
+def words_of(text):
+    return " ".join(text.split())
+
+
+def articles(page):
+    """The text of each example of a page, without its markup."""
+    found = re.findall(r"<article[^>]*>(.*?)</article>", page, re.DOTALL)
+    return [words_of(html.unescape(re.sub(r"<[^>]*>", "", text))) for text in found]
+
+
+def test_the_page_has_the_lines_of_the_text(tmp_path):
+    layers = [L.Conv2D(3, 3, activation="relu"), L.Flatten(), L.Dense(3, "softmax")]
+    model, x, y = cr.Sequential(layers), rows(5, 5, 1), np.arange(16) % 3
+    e = model.explain(x, y, row=2, loss="cross_entropy", optimizer="adam")
     page = e.to_html(tmp_path / "step.html")
     assert (tmp_path / "step.html").read_text() == page
-    assert "<img" not in page
-    shown = html.unescape(re.sub(r"<[^>]*>", "\n", page))
-    for block in e.blocks().values():
-        for line in block:
-            assert line in shown
+    found = articles(page)
+    assert len(found) == 16
+    for row in (2, 15):
+        text = str(model.explain(x, y, row=row, loss="cross_entropy", optimizer="adam"))
+        assert found[row] == words_of(re.sub(r"\n-+\n", "\n", text))
+    assert page.count("<article") - page.count(" hidden>") == 1
+    numbers = re.findall(r'<data value="([^"]*)" title="([^"]*)"[^>]*>([^<]*)<', page)
+    assert len(numbers) > 500
+    for value, title, shown in numbers:
+        assert value == title
+        assert shown == value or shown == f"{float(value):.4g}"
 
 
-def _may_be_named(name):
-    try:
-        L.Dense(2, name=name)
-    except ArgumentError:
-        return False
-    return True
+def test_a_page_of_many_examples_has_sixteen_around_the_chosen():
+    model, x = cr.Sequential([L.Dense(1)]), np.arange(40, dtype="float32")[:, None]
+    for row, first in ((0, 0), (20, 12), (39, 24)):
+        page = model.explain(x, x[:, 0], row=row, loss="mse").to_html()
+        titles = re.findall(r'<article data-title="(\d+)"( hidden)?>', page)
+        assert titles == [(str(i), "" if i == row else " hidden") for i in range(first, first + 16)]
+
+
+def test_the_page_of_two_steps():
+    model, x, y = small()
+    before = model.explain(x, y, loss="mse")
+    model.fit(x, y, loss="mse", optimizer="sgd", epochs=5, verbose=0)
+    after = model.explain(x, y)
+    page = before.to_html(compare=after)
+    assert re.findall('data-title="([^"]*)"', page) == ["1: 0", "1: 1", "2: 0", "2: 1"]
+    assert articles(page) == articles(before.to_html()) + articles(after.to_html())
+
+
+def test_numbers_of_the_page_say_where_they_come_from():
+    model, x, y = small()
+    page = model.explain(x, y, loss="mse").to_html()
+    for name, sources, rule in (
+        ("z0.0", "x", "z[0] = sum of x * w + b = 1*1 + 2*1 + 0"),
+        ("w0.1", "x.1 dz0.0", "dL/dw[1,0] = x * delta = 2 * -4"),
+        ("da0.0", "o y", "dL/da[0] = the derivative of the loss by the output"),
+    ):
+        assert f'data-name="{name}" data-from="{sources}" data-rule="{html.escape(rule)}"' in page
+    names = set(re.findall('data-name="([^"]*)"', page))
+    for sources in re.findall('data-from="([^"]*)"', page):
+        for source in sources.split():
+            assert any(name == source or name.startswith(f"{source}.") for name in names), source
+
+
+HOSTILE = '</script><img onerror="a(1)">&lt;'
+
+
+def test_hostile_names_are_text():
+    model = cr.Sequential([L.Dense(2, name="<b>"), L.Dense(3, name="onerror=alert(1)")])
+    names = Names([HOSTILE] * 16, [HOSTILE, "b"], [HOSTILE, "c", "d"])
+    loss = cr.losses.CrossEntropy()
+    e = explain_step(model, rows(2), np.zeros(16, int), 0, loss, None, "en", names)
+    for page in (e.to_html(), e._repr_html_(), e.zoom(neuron=("<b>", 0)).to_html()):
+        assert "<img" not in page
+        assert "<b>" not in page
+        assert page.count("</script") <= 1
+    assert len(articles(e.to_html())) == 16
+    assert articles(e.to_html())[0].count(HOSTILE) == 4
+
+
+def test_a_page_loads_and_runs_nothing_else():
+    model, x, y = small()
+    page = model.explain(x, y, loss="mse").to_html()
+    policy = re.search('Security-Policy" content="([^"]*)"', page).group(1)
+    assert policy.startswith("default-src 'none'; ")
+    for kind in ("style", "script"):
+        text = re.search(f"<{kind}>(.*?)</{kind}>", page, re.DOTALL).group(1)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert not re.search(r"""https?:|url\(|import|innerHTML| style=| on\w+=""", page)
+    assert model.explain(x, y, loss="mse")._repr_html_().startswith("<iframe")
+
+
+LOSSES = [
+    ("mse", [[1.0, 2.0]], [[3.0, 1.0]], "((3 - 1)^2 + (1 - 2)^2) / 2 = 2.5"),
+    ("mae", [[1.0, 2.0]], [[3.0, 1.0]], "(|3 - 1| + |1 - 2|) / 2 = 1.5"),
+    ("cross_entropy", [1], [[0.0, 0.0]], "-log p(y) = -log(0.5) = 0.6931"),
+    (cr.losses.CrossEntropy(label_smoothing=0.5), [1], [[0.0, 2.0]],
+     "0.5 * -log p(y) + 0.5 * mean of -log p = 0.5 * -log(0.8808) + 0.5 * 1.127 = 0.6269"),
+    ("binary_cross_entropy", [1.0], [[0.0]], "-log p = -log(0.5) = 0.6931"),
+    ("binary_cross_entropy", [0.0], [[2.0]], "-log(1 - p) = -log(1 - 0.8808) = 2.127"),
+    ("binary_cross_entropy", [0.25], [[0.0]], "0.25 * -log(0.5) + 0.75 * -log(1 - 0.5) = 0.6931"),
+    (cr.losses.FocalCrossEntropy(), [1], [[0.0, 0.0]], "focal_cross_entropy(y, output) = "),
+    ("huber", [[0.0]], [[3.0]], "huber(y, output) = 2.5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loss", "y", "x", "formula"), LOSSES)
+def test_losses_as_formulas(loss, y, x, formula):
+    model = cr.Sequential([L.Dense(len(x[0]), kernel_initializer="identity")])
+    assert formula in str(model.explain(np.float32(x), np.array(y), loss=loss))
+
+
+def test_a_penalty_is_not_taken_for_a_part_of_the_formula():
+    model = cr.Sequential([L.Dense(1, kernel_initializer="ones", l2=0.5)])
+    e = model.explain(np.float32([[3.0]]), np.float32([[1.0]]), loss="mse")
+    assert e.one.loss > 4
+    assert f"(y, output) = {e.one.loss:.4g}" in str(e)
+
+
+RULES = [
+    (cr.optimizers.SGD(0.1, momentum=0.9, nesterov=True), "w - rate * (dL/dw + m v) (rate = 0.1"),
+    (cr.optimizers.AdamW(0.1, weight_decay=0.5), "- rate * decay * w (rate = 0.1, decay = 0.5"),
+    (cr.optimizers.SGD(0.1, clip_norm=1.0), "(rate = 0.1, t = 1, clip_norm = 1)"),
+    (cr.optimizers.Adamax(0.1), "w <- Adamax(w, dL/dw)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("optimizer", "rule"), RULES, ids=lambda value: str(value)[:12])
+def test_update_rules(optimizer, rule):
+    model, x, y = small()
+    assert rule in words_of(str(model.explain(x, y, loss="mse", optimizer=optimizer)))
+
+
+def test_names_of_inputs_classes_and_rows():
+    model = cr.Sequential([L.Dense(2, kernel_initializer="identity")])
+    names = Names(["first, a.png", "second"], ["legs", "wings"], ["cat", "bird"])
+    x = np.float32([[4, 0], [2, 2]])
+    loss = cr.losses.CrossEntropy()
+    text = str(explain_step(model, x, np.array([0, 1]), 0, loss, None, "en", names))
+    for words in ("(one example: first, a.png)", "= legs 4, wings 0", "= 0 (cat)",
+                  "= cat 4, bird 0"):  # fmt: skip
+        assert words in text
 
 
 def test_chinese():
     model, x, y = small()
     text = str(model.explain(x, y, loss="mse", language="zh"))
     assert "反向传播" in text
-    assert model.explain(x, y, loss="mse", language="zh").to_html().count("链式法则") == 1
+    page = model.explain(x, y, loss="mse", language="zh").to_html()
+    assert '<html lang="zh">' in page
+    assert "反向传播" in articles(page)[0]
 
 
 def test_mistakes():

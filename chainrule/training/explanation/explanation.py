@@ -1,5 +1,6 @@
 """``model.explain(x, y)``: one training step in four blocks, as text, as a page, as numbers."""
 
+import copy
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,12 @@ from numpy.typing import NDArray
 from chainrule.errors import ArgumentError, StateError, unknown_name
 from chainrule.formats.atomic import write_atomically
 from chainrule.losses import Loss
+from chainrule.training.batches import Data
 from chainrule.training.explanation.check import largest_difference
-from chainrule.training.explanation.page import page
-from chainrule.training.explanation.record import LayerRecord, StepRecord, WeightRecord, record_step
-from chainrule.training.explanation.report import blocks
+from chainrule.training.explanation.page import frame, page
+from chainrule.training.explanation.pieces import WIDTH, Line
+from chainrule.training.explanation.record import LayerRecord, Recorder, StepRecord, WeightRecord
+from chainrule.training.explanation.report import Blocks, Names, Report, text_of
 from chainrule.training.explanation.words import LANGUAGES, words
 from chainrule.training.explanation.zoom import zoomed
 from chainrule.training.fit import find_loss, probe, ready
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from chainrule.training.model import Model
 
 _WHERE = "explain"
+_MOST_EXAMPLES = 16
+UNNAMED = Names()
 Array = NDArray[Any]
 
 
@@ -40,33 +45,45 @@ class Explanation:
     """
 
     def __init__(
-        self, step: TrainingStep, one: StepRecord, batch: StepRecord, row: int, language: str
+        self, model: "Model", recorder: Recorder, data: Data, row: int, language: str, names: Names
     ) -> None:
-        self._step = step
-        self.one = one
-        self.batch = batch
+        self._model = model  # what the recorder runs holds it weakly
+        self._recorder, self._data, self._names = recorder, data, names
         self.row = row
+        self.batch = recorder.record(data.x, data.y)
+        self.one = self._example(row)
         self._words = words(language)
+        self._language = language
         self._zoom: list[str] = []
 
+    def _example(self, row: int) -> StepRecord:
+        chosen = slice(row, row + 1)
+        return self._recorder.record(take_rows(self._data.x, chosen), self._data.y[chosen])
+
     def __str__(self) -> str:
-        return "\n".join(self._zoom or self._lines())
+        if self._zoom:
+            return "\n".join(self._zoom)
+        lines = []
+        for title, block in self.blocks().items():
+            lines += [title, "-" * min(WIDTH, len(title)), *block, ""]
+        return "\n".join(lines)
 
     __repr__ = __str__
 
-    def _lines(self) -> list[str]:
-        lines = []
-        for title, block in self.blocks().items():
-            lines += [title, "-" * min(100, len(title)), *block, ""]
-        return lines
-
     def blocks(self) -> dict[str, list[str]]:
         """The four blocks: the lines of each by its title."""
-        return blocks(self.one, self.batch, self.row, self._step, self._words)
+        return text_of(self._blocks(self.one, self.row))
+
+    def _blocks(self, one: StepRecord, row: int) -> Blocks:
+        step = self._recorder.step
+        with self._recorder.as_it_was():
+            return Report(one, self.batch, row, step, self._names, self._words).blocks()
 
     def check(self) -> float:
-        """The largest difference between a shown gradient of a weight and central differences of
-        the loss in float64, relative to the largest gradient of its array, over both steps.
+        """The largest difference between a shown gradient and central differences of the loss in
+        float64: of every weight, z and a, over both steps.
+
+        It is relative to the largest gradient of its array, or a hundredth of the largest of all.
 
         Example:
             >>> import chainrule as cr
@@ -74,21 +91,50 @@ class Explanation:
             >>> model.explain(np.ones((4, 2)), np.ones(4), loss="mse").check() < 1e-5
             True
         """
-        return max(largest_difference(self._step, r) for r in (self.one, self.batch))
+        return max(largest_difference(self._recorder, r) for r in (self.one, self.batch))
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as nested dictionaries of lists."""
         return {"row": self.row, "one": _plain(self.one), "batch": _plain(self.batch)}
 
-    def to_html(self, path: str | PathLike[str] | None = None) -> str:
-        """A page of its own, without a network; it is written to ``path`` if one is given."""
-        text = page(self.blocks(), self._zoom, self._words)
+    def to_html(
+        self, path: str | PathLike[str] | None = None, *, compare: "Explanation | None" = None
+    ) -> str:
+        """A page of its own, without a network, with up to 16 examples of the batch to choose from.
+
+        Args:
+            path: the file to write; default none.
+            compare: another step, such as one after more training, whose examples follow.
+
+        Returns:
+            The page.
+        """
+        steps = self._shown()
+        if compare is not None:
+            steps = [(f"1: {name}", blocks) for name, blocks in steps]
+            steps += [(f"2: {name}", blocks) for name, blocks in compare._shown()]
+        first = 0 if self._zoom else self.row - self._first_shown()
+        text = page(steps, first, self._words, self._language)
         if path is not None:
             write_atomically(path, [text.encode()])
         return text
 
+    def _first_shown(self) -> int:
+        return max(0, min(self.row - _MOST_EXAMPLES // 2, self._data.rows - _MOST_EXAMPLES))
+
+    def _shown(self) -> list[tuple[str, Blocks]]:
+        """The name and the blocks of each example of the page."""
+        if self._zoom:
+            return [(self._names.row(self.row), {"": [Line(line) for line in self._zoom]})]
+        start = self._first_shown()
+        found = []
+        for row in range(start, min(start + _MOST_EXAMPLES, self._data.rows)):
+            one = self.one if row == self.row else self._example(row)
+            found.append((self._names.row(row), self._blocks(one, row)))
+        return found
+
     def _repr_html_(self) -> str:
-        return self.to_html()
+        return frame(self.to_html(), self._words)
 
     def zoom(
         self,
@@ -98,8 +144,7 @@ class Explanation:
         time: int | None = None,
     ) -> "Explanation":
         """Show one neuron, weight, filter or step of time instead of the four blocks."""
-        chosen = Explanation(self._step, self.one, self.batch, self.row, "en")
-        chosen._words = self._words
+        chosen = copy.copy(self)
         chosen._zoom = zoomed(self, self._words, neuron, weight, filter, time)
         return chosen
 
@@ -121,7 +166,14 @@ class Explanation:
 
 
 def explain_step(
-    model: "Model", x: Any, y: Any, row: int, loss: Any, optimizer: Any, language: str
+    model: "Model",
+    x: Any,
+    y: Any,
+    row: int,
+    loss: Any,
+    optimizer: Any,
+    language: str,
+    names: Names = UNNAMED,
 ) -> Explanation:
     """One step explained; see `Model.explain`."""
     if language not in LANGUAGES:
@@ -135,12 +187,8 @@ def explain_step(
     data = ready(model, inputs, targets, outputs, function, _WHERE)
     if not -data.rows <= row < data.rows:
         raise ArgumentError(_WHERE, "no such row", got=row, expected=f"0 to {data.rows - 1}")
-    row %= data.rows
-    step = _step_of(model, function, optimizer)
-    batch = record_step(step, data.x, data.y)
-    chosen = slice(row, row + 1)
-    one = record_step(step, take_rows(data.x, chosen), data.y[chosen])
-    return Explanation(step, one, batch, row, language)
+    recorder = Recorder(_step_of(model, function, optimizer))
+    return Explanation(model, recorder, data, row % data.rows, language, names)
 
 
 def _step_of(model: "Model", loss: Loss, optimizer: Any) -> TrainingStep:

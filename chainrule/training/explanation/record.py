@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.nn import Layer
-from chainrule.nn.contents import walk
 from chainrule.tensor import GradientTape, Tensor, Variable, jit
 from chainrule.tensor.state import STATE
-from chainrule.tensor.trace import Trace
+from chainrule.training.explanation.listening import listened
 from chainrule.training.nonfinite import restore
 from chainrule.training.step import TrainingStep, batch_loss
 
@@ -26,20 +25,30 @@ class LayerRecord:
     Attributes:
         path: where the model holds it.
         kind: its class.
-        inputs: what came in.
+        activation: the name of the function between z and a, "" where there is none.
+        inputs: what came in; of several inputs the first.
+        sources: the number of the layer that each input came from; -1 for the batch, or where it
+            changed on the way.
         z: before the activation; None where the layer has none of its own.
         a: what came out.
         dz: dL/dz, the delta of the textbooks; None where there is no z.
-        da: dL/da.
+        da: dL/da; None where the loss does not use a, because it is computed from z at once.
     """
 
     path: str
     kind: str
+    activation: str
     inputs: Array
+    sources: tuple[int, ...]
     z: Array | None
     a: Array
     dz: Array | None
-    da: Array
+    da: Array | None
+
+    @property
+    def delta(self) -> Array | None:
+        """dL/dz where there is a z, else dL/da."""
+        return self.da if self.z is None else self.dz
 
 
 @dataclass(frozen=True)
@@ -94,129 +103,92 @@ class StepRecord:
         return self.loss + promised
 
 
-@dataclass
-class _Seen:
-    """A call of a layer while it is traced."""
+class Recorder:
+    """Runs the step that ``fit`` runs, keeps all that it computes, and puts everything back.
 
-    layer: Layer
-    inputs: Tensor
-    z: Tensor | None
-    a: Tensor
-
-
-def record_step(step: TrainingStep, x: Any, y: Any) -> StepRecord:
-    """Run the step that ``fit`` runs once, keep all that it computes, and put everything back.
+    Compiled once for each number of rows.
 
     Args:
         step: the training step of the model.
-        x: inputs of a batch.
-        y: targets.
     """
-    before = step.state()
-    described: list[tuple[str, str]] = []
-    compiled = jit(_explained(step, described))
-    try:
-        loss, outputs, seen, gradients = compiled(x, y)
-        after = {id(variable): variable.numpy() for variable in step.variables}
-        new_loss, *_ = compiled(x, y)
-    finally:
-        restore(before)
-    layers = tuple(
-        LayerRecord(path, kind, inputs.numpy(), _array(z), a.numpy(), _array(dz), da.numpy())
-        for (path, kind), (inputs, z, a, dz, da) in zip(described, seen, strict=True)
-    )
-    weights = tuple(
-        WeightRecord(v.path, v.numpy(), g.numpy(), after[id(v)])
-        for v, g in zip(step.variables, gradients, strict=True)
-    )
-    arrays = np.asarray(x), np.asarray(y), outputs.numpy()
-    return StepRecord(*arrays, float(loss), float(new_loss), layers, weights)
+
+    def __init__(self, step: TrainingStep) -> None:
+        self.step = step
+        self._state = step.state()
+        self._described: list[tuple[Layer, tuple[int, ...]]] = []
+        self._compiled = jit(_explained(step, self._described))
+
+    def record(self, x: Any, y: Any) -> StepRecord:
+        """One step from the state in which the recorder was made, on one batch."""
+        variables = self.step.variables
+        with self.as_it_was():
+            weights = [variable.numpy() for variable in variables]
+            loss, outputs, seen, gradients = self._compiled(x, y)
+            after = [variable.numpy() for variable in variables]
+            new_loss, *_ = self._compiled(x, y)
+        layers = tuple(
+            LayerRecord(
+                layer.where, type(layer).__name__, _activation(layer, z is not None),
+                inputs.numpy(), sources, _array(z), a.numpy(), _array(dz), _array(da),
+            )
+            for (layer, sources), (inputs, z, a, dz, da) in zip(self._described, seen, strict=True)
+        )  # fmt: skip
+        changes = tuple(
+            WeightRecord(variable.path, before, gradient.numpy(), new)
+            for variable, before, gradient, new in zip(
+                variables, weights, gradients, after, strict=True
+            )
+        )
+        arrays = np.asarray(x), np.asarray(y), outputs.numpy()
+        return StepRecord(*arrays, float(loss), float(new_loss), layers, changes)
+
+    @contextmanager
+    def as_it_was(self) -> Iterator[None]:
+        """The model in the state in which the recorder was made, for a while."""
+        now = self.step.state()
+        restore(self._state)
+        try:
+            yield
+        finally:
+            restore(now)
 
 
 def _array(x: Tensor | None) -> Array | None:
     return None if x is None else x.numpy()
 
 
-def _explained(step: TrainingStep, described: list[tuple[str, str]]) -> Callable[..., Any]:
+def _activation(layer: Layer, has_z: bool) -> str:
+    name = getattr(layer.__dict__.get("activation"), "__name__", "f")
+    return name if has_z else ""
+
+
+def _explained(
+    step: TrainingStep, described: list[tuple[Layer, tuple[int, ...]]]
+) -> Callable[..., Any]:
     """The training step as a function that also returns what is inside it."""
 
     def run(x: Any, y: Tensor) -> Any:
         tape = GradientTape()
         trace = STATE.trace
         assert trace is not None
-        with tape, _listened(step.model, tape, trace) as seen:
+
+        def watched(value: Tensor) -> Tensor:
+            tape.watch(value)
+            return value
+
+        with tape, listened(step.model, trace, watched) as seen:
             outputs = step.model(x, training=True)
             loss = batch_loss(step.model, step.loss, y, outputs, None)
         inside = [part for s in seen for part in (s.z, s.a) if part is not None]
         variables: list[Variable] = step.variables
         found = tape.gradient(loss, [*inside, *variables])
-        filled = [
-            x * 0 if g is None else g for x, g in zip([*inside, *variables], found, strict=True)
-        ]
-        flows = iter(filled)
-        rows = []
-        for s in seen:
-            dz = None if s.z is None else next(flows)
-            rows.append((s.inputs, s.z, s.a, dz, next(flows)))
-        gradients = list(flows)
-        step.optimizer.apply_gradients(zip(found[len(inside) :], variables, strict=True),
+        flows, gradients = iter(found[: len(inside)]), found[len(inside) :]
+        rows = [(s.inputs, s.z, s.a, None if s.z is None else next(flows), next(flows))
+                for s in seen]  # fmt: skip
+        step.optimizer.apply_gradients(zip(gradients, variables, strict=True),
                                        missing_gradients="skip")  # fmt: skip
-        described[:] = [(s.layer.where, type(s.layer).__name__) for s in seen]
-        return loss, outputs, rows, gradients
+        described[:] = [(s.layer, s.sources) for s in seen]
+        filled = [v * 0 if g is None else g for v, g in zip(variables, gradients, strict=True)]
+        return loss, outputs, rows, filled
 
     return run
-
-
-@contextmanager
-def _listened(model: Layer, tape: GradientTape, trace: Trace) -> Iterator[list[_Seen]]:
-    """List the calls of the layers inside a model, with what goes into their activations. What is
-    computed inside loops is left out: it stands for many steps.
-    """
-    seen: list[_Seen] = []
-    layers = [place.layer for place in walk(model) if place.layer is not model]
-    activations = [layer.__dict__.get("activation") for layer in layers]
-    for layer, activation in zip(layers, activations, strict=True):
-        held: list[Tensor] = []
-        if callable(activation):
-            layer.__dict__["activation"] = _noting(activation, held, tape, trace)
-        layer.__dict__["call"] = _listing(layer, held, seen, tape, trace)
-    try:
-        yield seen
-    finally:
-        for layer, activation in zip(layers, activations, strict=True):
-            del layer.__dict__["call"]
-            if callable(activation):
-                layer.__dict__["activation"] = activation
-
-
-def _noting(
-    function: Callable[[Tensor], Tensor], held: list[Tensor], tape: GradientTape, trace: Trace
-) -> Callable[[Tensor], Tensor]:
-    """An activation that tells what went in."""
-
-    def activation(z: Tensor) -> Tensor:
-        if trace.holds(z):
-            tape.watch(z)
-            held[:] = [z]
-        return function(z)
-
-    return activation
-
-
-def _listing(
-    layer: Layer, held: list[Tensor], seen: list[_Seen], tape: GradientTape, trace: Trace
-) -> Callable[..., Any]:
-    compute = layer.call
-
-    def call(*inputs: Any, **options: Any) -> Any:
-        held.clear()
-        value = compute(*inputs, **options)
-        first = inputs[0] if inputs else None
-        if not isinstance(value, Tensor) or not isinstance(first, Tensor):
-            return value
-        if trace.holds(value) and value.dtype.kind == "f":
-            tape.watch(value)
-            seen.append(_Seen(layer, first, held[0] if held else None, value))
-        return value
-
-    return call

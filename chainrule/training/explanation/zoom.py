@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import ArgumentError
-from chainrule.training.explanation.report import number, numbers, wrapped
+from chainrule.training.explanation.pieces import as_text, number, numbers, wrapped
 
 if TYPE_CHECKING:
     from chainrule.training.explanation.explanation import Explanation
@@ -55,9 +55,11 @@ def _neuron(e: "Explanation", words: dict[str, str], path: str, unit: int) -> li
     lines = [words["neuron"].format(unit=unit, layer=path)]
     lines += wrapped("  z = ", f"{_joined(terms)} + {number(bias)} = {number(z[0, unit])}")
     lines.append(f"  a = f(z) = {number(mine.a[0, unit])}")
-    lines.append(f"  dL/da = {number(mine.da[0, unit])}")
+    if mine.da is not None:
+        lines.append(f"  dL/da = {number(mine.da[0, unit])}")
     if mine.dz is not None:
-        lines.append(f"  delta = dL/dz = dL/da * f'(z) = {number(mine.dz[0, unit])}")
+        rule = "" if mine.da is None else " = dL/da * f'(z)"
+        lines.append(f"  delta = dL/dz{rule} = {number(mine.dz[0, unit])}")
         products = [f"{number(v)}*{number(mine.dz[0, unit])}" for v in x]
         lines += wrapped("  dL/dw = x * delta = ", _joined(products, ", "))
     return lines
@@ -92,8 +94,8 @@ def _weight(
     known = [r.path for r in e.batch.layers]
     if path.endswith("/kernel") and len(place) == 2 and layer in known:
         record = e.batch.layers[known.index(layer)]
-        delta = record.da if record.dz is None else record.dz
-        if record.inputs.ndim == 2:
+        delta = record.delta
+        if record.inputs.ndim == 2 and delta is not None:
             terms = [
                 f"{number(x)}*{number(d)}"
                 for x, d in zip(record.inputs[:, place[0]], delta[:, place[1]], strict=True)
@@ -122,9 +124,10 @@ def _filter(e: "Explanation", words: dict[str, str], path: str, unit: int) -> li
         ("dL/dw", batch.gradient),
         (words["step"], batch.change),
     ):
-        lines += wrapped(f"  {name} = ", numbers(array[..., unit], words))
-    lines += wrapped("  a = ", numbers(mine.a[0, ..., unit], words))
-    lines += wrapped("  dL/da = ", numbers(mine.da[0, ..., unit], words))
+        lines += wrapped(f"  {name} = ", as_text(numbers(array[..., unit], words)))
+    lines += wrapped("  a = ", as_text(numbers(mine.a[0, ..., unit], words)))
+    if mine.da is not None:
+        lines += wrapped("  dL/da = ", as_text(numbers(mine.da[0, ..., unit], words)))
     return lines
 
 
@@ -133,8 +136,9 @@ def _time(e: "Explanation", words: dict[str, str], time: int) -> list[str]:
     lines = [words["time"].format(time=time)]
     for record in e.one.layers:
         if record.a.ndim == 3 and -record.a.shape[1] <= time < record.a.shape[1]:
-            lines += wrapped(f"  {record.path}: a = ", numbers(record.a[0, time], words))
-            lines += wrapped("    dL/da = ", numbers(record.da[0, time], words))
+            lines += wrapped(f"  {record.path}: a = ", as_text(numbers(record.a[0, time], words)))
+            if record.da is not None:
+                lines += wrapped("    dL/da = ", as_text(numbers(record.da[0, time], words)))
     if len(lines) == 1:
         raise ArgumentError(
             _WHERE, "no layer has outputs at this step of time", got=time,
