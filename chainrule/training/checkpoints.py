@@ -11,7 +11,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import tree
-from chainrule.errors import ArgumentError, FileFormatError, StateError
+from chainrule.errors import ArgumentError, FileAccessError, FileFormatError, StateError
 from chainrule.formats import read_model_file, write_model_file
 from chainrule.formats.atomic import access_error, place
 from chainrule.nn.validate import number, whole_number
@@ -31,7 +31,9 @@ from chainrule.training.history import History
 
 WHERE = "fit: checkpoint"
 _VERSION = 1
-_NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
+_CHOOSE = "choose another folder"
+_NAME = re.compile(r"checkpoint-([0-9]{12,18})\.safetensors")
+_UNFINISHED = re.compile(r"\.chainrule-[0-9a-f]{16}\.tmp")
 # Of each array of the data so many bytes at both ends tell whether it is the same data.
 _SAMPLE_BYTES = 1 << 16
 
@@ -129,8 +131,8 @@ class CheckpointFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise access_error(self.folder, "write", error, "choose another folder") from error
-        self.saved = self._newest()
+            raise access_error(self.folder, "write", error, _CHOOSE) from error
+        self.saved: Saved | None = None
         self.identity: dict[str, Any] = {}
         self.seed = 0
         self._next = time.monotonic() + self.settings.every_seconds
@@ -141,11 +143,14 @@ class CheckpointFolder:
     def _files(self) -> list[tuple[int, Path]]:
         """The checkpoints by number, the newest first; nothing that a link leads to."""
         found = []
-        with os.scandir(self.folder) as entries:
-            for entry in entries:
-                match = _NAME.fullmatch(entry.name)
-                if match and entry.is_file(follow_symlinks=False):
-                    found.append((int(match[1]), Path(entry.path)))
+        try:
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    match = _NAME.fullmatch(entry.name)
+                    if match and entry.is_file(follow_symlinks=False):
+                        found.append((int(match[1]), Path(entry.path)))
+        except OSError as error:
+            raise access_error(self.folder, "read", error, _CHOOSE) from error
         return sorted(found, reverse=True)
 
     def _newest(self) -> Saved | None:
@@ -154,13 +159,13 @@ class CheckpointFolder:
             try:
                 about, arrays = read_model_file(path)
                 return _checked(path.name, about, arrays)
-            except FileFormatError as error:
+            except (FileFormatError, FileAccessError) as error:
                 warnings.warn(f"{error}; the checkpoint before it is used", stacklevel=6)
         if files:
             raise FileFormatError(
                 place(self.folder),
                 "no checkpoint can be read",
-                got=f"{len(files)} damaged files",
+                got=f"{len(files)} files, all damaged",
                 fix="delete the folder to begin anew, or restore a file from a copy",
             )
         return None
@@ -190,23 +195,37 @@ class CheckpointFolder:
         self, variables: Sequence[tuple[Variable, Tensor]], history: History,
         callbacks: Sequence[Callback],
     ) -> Place:  # fmt: skip
-        """Put everything back; returns how far the run had come."""
+        """Put everything back; returns how far the run had come.
+
+        Raises:
+            FileFormatError: parts are missing or of another run; no variable has changed.
+        """
         if self.saved is None:
             return Place()
         about, arrays = self.saved.about, self.saved.arrays
         try:
-            for i, (variable, _) in enumerate(variables):
-                variable.assign(arrays[f"variable/{i}"])
-            for i, name in enumerate(about["history"]):
-                values = arrays[f"history/{i}"]
-                history.history[name] = values.tolist() if values.ndim == 1 else list(values)
-            for i, callback in enumerate(callbacks):
-                callback.restore(_unpacked(about["callbacks"][i], arrays, f"callback/{i}"))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            values = [arrays[f"variable/{i}"] for i in range(len(variables))]
+            for value, (variable, _) in zip(values, variables):
+                if (value.shape, value.dtype) != (variable.shape, variable.dtype):
+                    raise ValueError(f"{variable.path} {value.dtype}{list(value.shape)}")
+            if about["rows"] > self.identity["rows"] or len(about["callbacks"]) != len(callbacks):
+                raise ValueError(f"{about['rows']} rows, {len(about['callbacks'])} callbacks")
+            parts = [
+                _unpacked(part, arrays, f"callback/{i}")
+                for i, part in enumerate(about["callbacks"])
+            ]
+            for callback, part in zip(callbacks, parts):
+                callback.restore(part)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise FileFormatError(
                 self.saved.name, "parts of the checkpoint are missing", got=str(error)[:80],
                 fix="delete the file: the checkpoint before it is used then",
             ) from error  # fmt: skip
+        for value, (variable, _) in zip(values, variables):
+            variable.assign(value)
+        for i, name in enumerate(about["history"]):
+            logged = arrays[f"history/{i}"]
+            history.history[name] = logged.tolist() if logged.ndim == 1 else list(logged)
         history.epochs = about["epochs"]
         progress = Place(about["epoch"], about["rows"])
         if len(arrays["losses"]):
@@ -222,8 +241,9 @@ class CheckpointFolder:
 
     @property
     def is_due(self) -> bool:
-        """Whether enough time has passed since the last checkpoint."""
-        return time.monotonic() >= self._next
+        """Whether enough time has passed since the last checkpoint, or the clock was set back."""
+        left = self._next - time.monotonic()
+        return not 0 < left <= self.settings.every_seconds
 
     def save(
         self,
@@ -276,27 +296,57 @@ class CheckpointFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """No other run may write here meanwhile; the lock ends with the process.
+        """The newest checkpoint is read, and no other run may write here meanwhile; the lock ends
+        with the process.
 
         Raises:
             StateError: another run has the folder.
+            FileAccessError: the folder cannot be written to, or no checkpoint can be read.
+            FileFormatError: there are checkpoints, but each of them is damaged.
         """
+        # No waiting for the other end of a pipe, nothing that a link leads to.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            descriptor = os.open(self.folder / "lock", flags, 0o666)
+        except OSError as error:
+            raise access_error(self.folder, "write", error, _CHOOSE) from error
+        try:
+            self._lock(descriptor)
+            self._remove_unfinished()
+            self.saved = self._newest()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
         try:
             import fcntl
         except ImportError:  # pragma: no cover - Windows has no such locks
-            yield
             return
-        with open(self.folder / "lock", "ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StateError(
-                    WHERE,
-                    "another run is writing to this folder",
-                    got=place(self.folder),
-                    fix="give each run a folder of its own, or end the other one",
-                ) from None
-            yield
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateError(
+                WHERE,
+                "another run is writing to this folder",
+                got=place(self.folder),
+                fix="give each run a folder of its own, or end the other one",
+            ) from None
+        except OSError as error:
+            warnings.warn(
+                f"[{WHERE}] {place(self.folder)} cannot be locked ({error.strerror}): no other run "
+                "may write there meanwhile",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+
+    def _remove_unfinished(self) -> None:
+        """What runs that were killed while they wrote have left behind."""
+        with os.scandir(self.folder) as entries:
+            left = [e.path for e in entries if _UNFINISHED.fullmatch(e.name) and not e.is_dir()]
+        for path in left:
+            with suppress(OSError):
+                os.unlink(path)
 
 
 def identity_of(
@@ -306,7 +356,7 @@ def identity_of(
     types = [f"{v.path} {v.dtype.name}{list(v.shape)}" for v, _ in variables]
     leaves = tree.flatten((data.x, data.y, data.weights))[0]
     described = [_describe(x) for x in leaves if x is not None]
-    return {**settings, "model": types, "data": described}
+    return {**settings, "model": types, "rows": data.rows, "data": described}
 
 
 def _describe(array: NDArray[Any]) -> str:
@@ -357,7 +407,25 @@ def _checked(name: str, about: Mapping[str, Any], arrays: Arrays) -> Saved:
     Raises:
         FileFormatError: a file that is something else.
     """
-    whole = set(about) == set(_KEYS) and all(isinstance(about[k], t) for k, t in _KEYS.items())
-    if not whole or about["checkpoint"] != _VERSION or not {"losses", "totals"} <= set(arrays):
+    whole = about.keys() == _KEYS.keys() and all(type(about[k]) is t for k, t in _KEYS.items())
+    if not whole or about["checkpoint"] != _VERSION or not _fits(about, arrays):
         raise FileFormatError(name, "this is no checkpoint of this version", fix="delete the file")
     return Saved(name, about, arrays)
+
+
+def _fits(about: Mapping[str, Any], arrays: Arrays) -> bool:
+    """Whether numbers and arrays can be those of a run."""
+    words = [*about["history"], *about["ended"]]
+    logged = [arrays.get(f"history/{i}") for i in range(len(about["history"]))]
+    losses, totals = arrays.get("losses"), arrays.get("totals")
+    return (
+        all(0 <= about[key] < 1 << 63 for key in ("seed", "epoch", "rows", "epochs"))
+        and all(isinstance(word, str) for word in words)
+        and len(about["ended"]) == 2
+        and all(isinstance(part, dict) for part in about["callbacks"])
+        and all(x is not None and x.ndim and len(x) == about["epochs"] for x in logged)
+        and losses is not None
+        and totals is not None
+        and losses.ndim == 1
+        and losses.shape == totals.shape
+    )

@@ -26,7 +26,7 @@ def data():
     return x, (x[:, :1] - 2 * x[:, 1:2]).astype("float32")
 
 
-def fit(model, folder, epochs=30, every_seconds=0.0):
+def fit(model, folder, epochs=30, every_seconds=0.0, verbose=0):
     return model.fit(
         *data(),
         loss="mse",
@@ -37,7 +37,7 @@ def fit(model, folder, epochs=30, every_seconds=0.0):
         validation_split=0.1,
         callbacks=[cr.callbacks.ReduceOnPlateau(patience=2)],
         checkpoint=None if folder is None else cr.Checkpoint(folder, every_seconds=every_seconds),
-        verbose=0,
+        verbose=verbose,
     )
 
 

@@ -1,7 +1,9 @@
 """Checkpoints: a run that is broken off anywhere ends in the bits of one that was not."""
 
+import fcntl
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -12,7 +14,8 @@ import pytest
 from checkpointed_run import data, fit, make, values
 
 import chainrule as cr
-from chainrule.errors import ArgumentError, FileFormatError, StateError
+from chainrule.errors import ArgumentError, FileAccessError, FileFormatError, StateError
+from chainrule.formats import write_model_file
 from chainrule.training import checkpoints
 
 PROGRAM = Path(__file__).with_name("checkpointed_run.py")
@@ -124,7 +127,9 @@ def test_links_are_not_followed(tmp_path):
     other.mkdir()
     newest = max((tmp_path / "run").glob("checkpoint-*"))
     (other / "checkpoint-000000000009.safetensors").symlink_to(newest)
-    assert checkpoints.CheckpointFolder(other).saved is None
+    folder = checkpoints.CheckpointFolder(other)
+    with folder.locked():
+        assert folder.saved is None
 
 
 def test_another_run_is_refused(tmp_path):
@@ -137,12 +142,59 @@ def test_another_run_is_refused(tmp_path):
         make().fit(x, y, loss="mse", seed=6, checkpoint=tmp_path)
 
 
-def test_two_runs_cannot_share_a_folder(tmp_path):
-    with (
-        checkpoints.CheckpointFolder(tmp_path).locked(),
-        pytest.raises(StateError, match="another run is writing"),
-    ):
+def test_two_processes_cannot_share_a_folder(tmp_path, unbroken):
+    folder, output = tmp_path / "run", tmp_path / "out.npz"
+    process = subprocess.Popen([sys.executable, str(PROGRAM), str(folder), str(output)])
+    while not list(folder.glob("checkpoint-*")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    with pytest.raises(StateError, match="another run is writing"):
+        fit(make(), folder)
+    assert process.wait() == 0
+    with np.load(output) as found:
+        assert_same_bits(dict(found), unbroken)
+    model = make()
+    assert_same_bits(values(model, fit(model, folder)), unbroken)
+
+
+def test_the_lock_is_taken_before_anything_is_read(tmp_path, monkeypatch):
+    fit(make(), tmp_path, epochs=1)
+    monkeypatch.setattr(checkpoints, "read_model_file", None)
+    with open(tmp_path / "lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(StateError, match="another run is writing"):
+            fit(make(), tmp_path, epochs=1)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_a_lock_that_is_no_file(tmp_path, kind):
+    lock = tmp_path / "lock"
+    if kind == "pipe":
+        os.mkfifo(lock)
         fit(make(), tmp_path, epochs=1)
+        return
+    lock.mkdir() if kind == "folder" else lock.symlink_to("elsewhere")
+    with pytest.raises(FileAccessError, match="cannot write the file"):
+        fit(make(), tmp_path, epochs=1)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_that_cannot_be_locked_is_said(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with pytest.warns(RuntimeWarning, match="cannot be locked"):
+        fit(make(), tmp_path, epochs=1)
+
+
+def test_what_killed_runs_left_behind_is_removed(tmp_path):
+    left, other = tmp_path / f".chainrule-{'0a' * 8}.tmp", tmp_path / ".chainrule-mine.tmp"
+    left.write_bytes(b"half")
+    other.write_bytes(b"mine")
+    fit(make(), tmp_path, epochs=1)
+    assert not left.exists()
+    assert other.exists()
 
 
 def test_a_full_disk_is_said_and_training_goes_on(tmp_path, monkeypatch, unbroken):
@@ -154,6 +206,79 @@ def test_a_full_disk_is_said_and_training_goes_on(tmp_path, monkeypatch, unbroke
     with pytest.warns(RuntimeWarning, match="No space left"):
         history = fit(model, tmp_path)
     assert_same_bits(values(model, history), unbroken)
+
+
+def test_a_disk_that_fills_up_leaves_the_checkpoints_before(tmp_path, unbroken):
+    """The system refuses to write files of more than 2,000 bytes."""
+    fit(make(), tmp_path, epochs=12)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint-*")}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    model = make()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        with pytest.warns(RuntimeWarning, match="could not be written.*last whole checkpoint"):
+            history = fit(model, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert_same_bits(values(model, history), unbroken)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.name != "lock"} == before
+    again = make()
+    assert_same_bits(values(again, fit(again, tmp_path)), unbroken)
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_clocks_that_jump_change_nothing(tmp_path, unbroken, monkeypatch, verbose):
+    chance = random.Random(3)
+    steps = [0.0, 1e-9, 1e-3, 3600.0, 1e9, -3600.0, -1e9]
+    for name in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: 1e10 + chance.choice(steps) * chance.random())
+    model = make()
+    history = fit(model, tmp_path, every_seconds=60.0, verbose=verbose)
+    monkeypatch.undo()
+    assert_same_bits(values(model, history), unbroken)
+    again = make()
+    assert_same_bits(values(again, fit(again, tmp_path)), unbroken)
+
+
+def test_a_clock_that_was_set_back_does_not_put_checkpoints_off(tmp_path, monkeypatch):
+    clock = iter([1e6, 1e6, 1e6 + 59, 1e6 + 60, 1e6 - 1, 0.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    folder = checkpoints.CheckpointFolder(cr.Checkpoint(tmp_path, every_seconds=60))
+    assert [folder.is_due for _ in range(5)] == [False, False, True, True, True]
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_one_before_used(
+    tmp_path, unbroken, monkeypatch
+):
+    fit(make(), tmp_path, epochs=12)
+    newest = max(tmp_path.glob("checkpoint-*"))
+    read = checkpoints.read_model_file
+
+    def broken(path):
+        if path == newest:
+            raise FileAccessError(newest.name, "cannot read the file", got="input/output error")
+        return read(path)
+
+    monkeypatch.setattr(checkpoints, "read_model_file", broken)
+    model = make()
+    with pytest.warns(UserWarning, match="input/output error"):
+        history = fit(model, tmp_path)
+    assert_same_bits(values(model, history), unbroken)
+
+
+def test_a_checkpoint_with_wrong_parts_changes_no_variable(tmp_path):
+    fit(make(), tmp_path, epochs=1)
+    newest = max(tmp_path.glob("checkpoint-*"))
+    about, arrays = checkpoints.read_model_file(newest)
+    last = max(name for name in arrays if name.startswith("variable/"))
+    arrays[last] = np.zeros(7, "float32")
+    write_model_file(newest, about, arrays)
+    model = make()
+    model(data()[0])
+    before = [v.numpy() for v in model.variables]
+    with pytest.raises(FileFormatError, match="parts of the checkpoint are missing"):
+        fit(model, tmp_path)
+    assert all((v.numpy() == old).all() for v, old in zip(model.variables, before))
 
 
 def test_old_checkpoints_are_removed(tmp_path):
