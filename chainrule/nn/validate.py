@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.dtypes import DTYPES, as_dtype, is_floating
 from chainrule.errors import ArgumentError, DTypeError, ShapeError
@@ -42,6 +43,17 @@ def number(
     bounds += [] if below is None else [f"less than {below:g}"]
     expected = " ".join(["a finite number", " and ".join(bounds)]).rstrip()
     raise ArgumentError(where, f"bad {name}", got=repr(value), expected=expected)
+
+
+def finite_numbers(where: str, name: str, value: Any) -> NDArray[Any]:
+    """``value`` as an array of finite numbers."""
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        array = np.asarray(np.nan)
+    if array.size and np.isfinite(array).all():
+        return array
+    raise ArgumentError(where, f"bad {name}", got=repr(value)[:80], expected="finite numbers")
 
 
 def truth(where: str, name: str, value: object) -> bool:

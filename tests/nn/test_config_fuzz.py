@@ -44,6 +44,7 @@ PARTS = [
     cr.layers.SpatialDropout2D(0.3, seed=4),
     cr.layers.GroupNormalization(-1, axis=1),
     cr.layers.Normalization([0.5, 2.0], [1.0, 0.25]),
+    cr.layers.Imputation(-999, [0.5, 2.0]),
     cr.layers.Rescaling([2.0, 0.5], -1.0),
     cr.layers.ResidualBlock(4, 2, shortcut="zeros"),
 ]  # fmt: skip

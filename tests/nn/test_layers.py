@@ -57,6 +57,15 @@ CASES: dict[str, list[tuple[Callable[[], cr.Layer], Any, dict[str, Any]]]] = {
         (lambda: cr.layers.Normalization(0.5, 2.0, axis=1), (3, 4, 5), {}),
         (lambda: cr.layers.Normalization().adapt([[0.5, 3.0], [-1.0, 7.0]]), (4, 2), {}),
     ],
+    "Imputation": [
+        (
+            lambda: cr.layers.Imputation(-9, [0.5, 2.0, 1.0]),
+            (2, 3),
+            # Beside the missing value the function jumps.
+            {"inputs": np.array([[-9, 0.3, 1.1], [0.7, -9, -9]]), "order": 0},
+        ),
+        (lambda: cr.layers.Imputation(5.0, 0.5, axis=1), (3, 4, 5), {}),
+    ],
     "Rescaling": [
         (lambda: cr.layers.Rescaling(1 / 255), (4, 3, 2), {}),
         (lambda: cr.layers.Rescaling([2.0, 0.5], offset=[1.0, -3.0]), (4, 2), {}),
@@ -299,6 +308,14 @@ def test_rescaling_undoes_normalization() -> None:
     back = cr.layers.Rescaling(x.std(0), x.mean(0), dtype="float64")
     np.testing.assert_allclose(back(there(x)).numpy(), x, rtol=1e-12)
     assert cr.layers.Rescaling(1 / 255)(np.full((1, 2), 255, "uint8")).numpy().tolist() == [[1, 1]]
+
+
+def test_imputation_replaces_only_what_is_missing() -> None:
+    x = np.array([[[-999, 1.0], [2.0, -999]], [[3.0, -998.9], [-999, 0.0]]], "float32")
+    expected = [[[0.5, 1.0], [2.0, -999]], [[3.0, -998.9], [0.5, 0.0]]]
+    layer = cr.layers.Imputation(-999, fill=[0.5, -999])
+    np.testing.assert_array_equal(layer(x).numpy(), np.array(expected, "float32"))
+    np.testing.assert_array_equal(cr.jit(layer)(x).numpy(), np.array(expected, "float32"))
 
 
 def test_batch_normalization_frozen_uses_running_statistics() -> None:

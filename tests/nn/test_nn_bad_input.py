@@ -125,6 +125,10 @@ CASES: dict[str, tuple[Callable[[], object], type[ChainruleError], list[str]]] =
     "adapt to no rows": (
         lambda: cr.layers.Normalization().adapt(np.ones((0, 3))), ArgumentError, ["bad rows"],
     ),
+    "fill of another width": (
+        lambda: cr.layers.Imputation(-1, [0.0, 2.0])(np.ones((3, 5))), ShapeError, ["fill, (2,)"],
+    ),
+    "fill not a number": (lambda: cr.layers.Imputation(-1, "x"), ArgumentError, ["bad fill"]),
     "scale of another width": (
         lambda: cr.layers.Rescaling([1.0, 2.0])(np.ones((3, 5))),
         ShapeError, ["scale, (2,), broadcasts to"],

@@ -154,6 +154,7 @@ MODELS: dict[str, Callable[[], tuple[cr.Model, Any]]] = {
     "InputLayer": lambda: (cr.Sequential([cr.layers.Input(4), cr.layers.Dense(2)]), X),
     "LayerNormalization": lambda: (dense_then(cr.layers.LayerNormalization()), X),
     "Normalization": lambda: (dense_then(cr.layers.Normalization([1.0, 0.5, -2.0, 3.0], 0.3)), X),
+    "Imputation": lambda: (dense_then(cr.layers.Imputation(0.0, [1.0, 0.5, -2.0, 3.0])), X),
     "Rescaling": lambda: (dense_then(cr.layers.Rescaling(2.0, [1.0, 0.5, -2.0, 3.0])), X),
     **{
         type(layer).__name__: lambda layer=layer: (

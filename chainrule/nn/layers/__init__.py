@@ -36,6 +36,7 @@ from chainrule.nn.layers.dense import Dense, Linear
 from chainrule.nn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from chainrule.nn.layers.embedding import Embedding
 from chainrule.nn.layers.image import Cropping2D, UpSampling2D, ZeroPadding2D
+from chainrule.nn.layers.imputation import Imputation
 from chainrule.nn.layers.merging import Add, Concatenate
 from chainrule.nn.layers.noise import Dropout, GaussianNoise, SpatialDropout2D
 from chainrule.nn.layers.normalization import (
@@ -101,6 +102,7 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "Imputation",
     "Input",
     "InputLayer",
     "LSTM",

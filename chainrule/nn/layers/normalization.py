@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chainrule.errors import ArgumentError, ShapeError, StateError
 from chainrule.nn import constraints, initializers, regularizers
 from chainrule.nn.configurable import also_accept
 from chainrule.nn.layer import Layer, LayerOptions, Shape
 from chainrule.nn.registry import register
-from chainrule.nn.validate import axes, normal_axes, number, truth, whole_number, wrong_input_shape
+from chainrule.nn.validate import (
+    axes,
+    finite_numbers,
+    normal_axes,
+    number,
+    truth,
+    whole_number,
+    wrong_input_shape,
+)
 from chainrule.tensor import Tensor, Variable, functions
 
 
@@ -30,7 +37,7 @@ class NormalizationOptions(LayerOptions, total=False):
     gamma_constraint: Any
 
 
-class _AlongAxes(Layer):
+class AlongAxes(Layer):
     """Parameters along some axes of the input."""
 
     takes = "one"
@@ -75,7 +82,7 @@ class _AlongAxes(Layer):
         return parameter.reshape(tuple(shape))
 
 
-class _Normalization(_AlongAxes):
+class _Normalization(AlongAxes):
     """Axes, epsilon, and the learned scale gamma and shift beta."""
 
     @also_accept(eps="epsilon")
@@ -367,19 +374,8 @@ class GroupNormalization(_Normalization):
         return outputs + self._spread(self.beta) if self.center else outputs
 
 
-def _numbers(where: str, name: str, value: Any) -> NDArray[Any]:
-    """``value`` as an array of finite numbers."""
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        array = np.asarray(np.nan)
-    if array.size and np.isfinite(array).all():
-        return array
-    raise ArgumentError(where, f"bad {name}", got=repr(value)[:80], expected="finite numbers")
-
-
 @register
-class Normalization(_AlongAxes):
+class Normalization(AlongAxes):
     """Standardise each feature by a given mean and variance, which training does not change.
 
     y = (x - mean) / sqrt(variance)
@@ -417,8 +413,10 @@ class Normalization(_AlongAxes):
     ) -> None:
         super().__init__(**options)
         self.axis = axes(self.name, axis)
-        self.mean = None if mean is None else _numbers(self.name, "mean", mean)
-        self.variance = None if variance is None else _numbers(self.name, "variance", variance)
+        self.mean = None if mean is None else finite_numbers(self.name, "mean", mean)
+        self.variance = (
+            None if variance is None else finite_numbers(self.name, "variance", variance)
+        )
         if (self.mean is None) != (self.variance is None):
             raise ArgumentError(
                 self.name, "mean and variance belong together",
@@ -442,7 +440,7 @@ class Normalization(_AlongAxes):
             ArgumentError: no rows, or values that are not finite.
             ShapeError: another number of features than before.
         """
-        rows = _numbers(self.where, "rows", x)
+        rows = finite_numbers(self.where, "rows", x)
         kept = normal_axes(self.where, self.axis, rows.shape)
         over = tuple(a for a in range(rows.ndim) if a not in kept)
         mean, variance = rows.mean(over), rows.var(over)
@@ -512,8 +510,8 @@ class Rescaling(Layer):
 
     def __init__(self, scale: Any, offset: Any = 0.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.scale = _numbers(self.name, "scale", scale)
-        self.offset = _numbers(self.name, "offset", offset)
+        self.scale = finite_numbers(self.name, "scale", scale)
+        self.offset = finite_numbers(self.name, "offset", offset)
 
     def call(self, inputs: Tensor) -> Tensor:
         self.compute_output_shape(inputs.shape)
