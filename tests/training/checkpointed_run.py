@@ -49,5 +49,6 @@ def values(model, history):
 
 if __name__ == "__main__":
     network = make()
+    print("begins", flush=True)
     record = fit(network, sys.argv[1])
     np.savez(sys.argv[2], **values(network, record))
