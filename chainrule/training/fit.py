@@ -43,6 +43,7 @@ from chainrule.training.weights import example_weights
 
 if TYPE_CHECKING:
     from chainrule.training.model import Model
+    from chainrule.training.watching import Watch
 
 BatchSize = int | Literal["auto"] | None
 EVALUATION_ROWS = 256
@@ -81,6 +82,7 @@ class Options:
     mixup: float
     seed: int | None
     checkpoint: Any
+    watch: bool | int
     verbose: Verbose
 
 
@@ -136,7 +138,8 @@ def _fit(
     until = _until(options.until, run)
     progress = make_progress(options.verbose, epochs)
     model.stop_training = False
-    loop = Loop(run, setup.step, batches, validation, callbacks, until, progress, folder)
+    watch = _watch(setup.step, options.watch)
+    loop = Loop(run, setup.step, batches, validation, callbacks, until, progress, folder, watch)
     last.history = history = loop.run()
     if setup.step.untrained:
         history.notes.append(
@@ -406,6 +409,14 @@ def directions(
     for callback in callbacks:
         known.update(callback.logged)
     return known
+
+
+def _watch(step: TrainingStep, watch: bool | int) -> "Watch | None":
+    if watch is False:
+        return None
+    from chainrule.training.watching import Watch  # not needed in most runs
+
+    return Watch(step, None if watch is True else whole_number("fit", "watch", watch))
 
 
 def _until(until: Mapping[str, Any] | None, run: Run) -> dict[str, float]:

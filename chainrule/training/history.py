@@ -11,6 +11,8 @@ from chainrule.training.nonfinite import Origin
 if TYPE_CHECKING:
     import pandas as pd
 
+    from chainrule.training.watching import Watched
+
 
 class History:
     """The record that ``fit`` returns.
@@ -26,7 +28,9 @@ class History:
             one (``operation``, ``layer``, ``row`` of the training data, ``step``, ``epoch``; see
             ``training.nonfinite.Origin``); else None.
         notes: what a user should know about the run, for example that a softmax was folded into the
-            loss.
+            loss, or that it has stalled.
+        watched: what ``fit(..., watch=True)`` saw of gradients, weights, updates and activations
+            (see ``training.watching.Watched``); else None.
         seconds: wall-clock time of the run.
         seconds_in_steps: what of it the training and validation steps took, with their compilation;
             the rest went to callbacks, progress, files and the order of rows.
@@ -45,6 +49,7 @@ class History:
         self.stopped_by = ""
         self.origin: Origin | None = None
         self.notes: list[str] = []
+        self.watched: Watched | None = None
         self.seconds = 0.0
         self.seconds_in_steps = 0.0
 

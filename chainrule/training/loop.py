@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from chainrule.training.nonfinite import Origin, last_good, restore
 from chainrule.training.progress import REFRESH_SECONDS, Progress
 from chainrule.training.states import stateful_layers
 from chainrule.training.step import EvaluationStep, TrainingStep
+
+if TYPE_CHECKING:
+    from chainrule.training.watching import Watch
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the way out of the loops inside an epoch
@@ -72,6 +75,7 @@ class Loop:
         until: numbers that end the run when all of them are reached.
         progress: the display, or None.
         checkpoints: where to go on from, and to write to; None for neither.
+        watch: looks at some steps, or None.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Loop:
         until: Mapping[str, float],
         progress: Progress | None,
         checkpoints: CheckpointFolder | None = None,
+        watch: "Watch | None" = None,
     ) -> None:
         self._run = run
         self._step = step
@@ -93,6 +98,7 @@ class Loop:
         self._until = until
         self._progress = progress
         self._checkpoints = checkpoints
+        self._watch = watch
         self._place = Place()
         self._interrupt = Interrupt()
         self._before = [c for c in callbacks if overrides(c, "on_train_batch_begin")]
@@ -114,6 +120,8 @@ class Loop:
             if self._checkpoints is not None:
                 state = self._step.state()
                 self._place = self._checkpoints.restore(state, history, self._callbacks)
+            if self._watch is not None:
+                self._watch.begin(self._place.epoch * self._batches.steps + self._place.batches)
             if self._progress is not None:
                 self._progress.start()
             try:
@@ -125,6 +133,8 @@ class Loop:
             for callback in self._callbacks:
                 callback.on_train_end({})
         history.notes = self._run.notes
+        if self._watch is not None:
+            history.watched = self._watch.result()
         history.seconds = time.perf_counter() - begin
         history.seconds_in_steps = self._pace.seconds + self._validation_pace.seconds
         return history
@@ -155,11 +165,13 @@ class Loop:
         """Many epochs a run of the back end; one that goes past the goal is run again up to it."""
         data = self._batches.tensors()
         while history.epochs < self._run.epochs:
-            count = min(self._pace.steps, self._run.epochs - history.epochs)
+            count = min(self._most_steps(), self._run.epochs - history.epochs)
+            if self._watch is not None:
+                self._watch.look(*data)
             before = self._step.state()
             begin = time.perf_counter()
             losses = self._step.run_whole(count, data)
-            self._pace.note(count, time.perf_counter() - begin)
+            self._note_pace(count, time.perf_counter() - begin)
             ended = self._first_end(losses)
             if ended is not None and ended + 1 < count:
                 count = ended + 1
@@ -182,6 +194,17 @@ class Loop:
             self._check_until({"loss": losses[count - 1].item()}, history.epochs)
             self._check_interrupt(history.epochs - 1, 1)
             self._save_if_due(history)
+
+    def _most_steps(self) -> int:
+        """How many steps the next run of the back end may take."""
+        if self._watch is None:
+            return self._pace.steps
+        return min(self._pace.steps, self._watch.ahead)
+
+    def _note_pace(self, steps: int, seconds: float) -> None:
+        self._pace.note(steps, seconds)
+        if self._watch is not None:
+            self._watch.advance(steps, seconds)
 
     def _first_end(self, losses: NDArray[Any]) -> int | None:
         """The first of some epochs, by their losses, after which the run ends."""
@@ -249,16 +272,18 @@ class Loop:
         data = batches.tensors()
         order = batches.order(epoch)
         first = place.rows
-        for start, stop, size in blocks(len(order) - first, batches.size, self._pace):
+        for start, stop, size in blocks(len(order) - first, batches.size, self._most_steps):
             rows = order[first + start : first + stop].reshape(-1, size)
             totals = batches.totals(rows)
             rows, totals = rows[totals > 0], totals[totals > 0]
             if not len(rows):
                 continue
+            if self._watch is not None:
+                self._watch.look_at_rows(rows[0], data)
             before = step.state()
             begin = time.perf_counter()
             losses = step.run_rows(rows, data)
-            self._pace.note(len(rows), time.perf_counter() - begin)
+            self._note_pace(len(rows), time.perf_counter() - begin)
             if not np.isfinite(losses).all():
                 bad = int(np.argmin(np.isfinite(losses)))
                 good = last_good(step, before, partial(_run_first, step, rows, data), bad)
@@ -278,10 +303,12 @@ class Loop:
         for number, (x, y, weights, weight) in enumerate(batches, place.batches):
             for callback in self._before:
                 callback.on_train_batch_begin(number, {})
+            if self._watch is not None:
+                self._watch.look(x, y, weights)
             before = step.state()
             begin = time.perf_counter()
             loss = step(x, y, weights)
-            self._pace.note(1, time.perf_counter() - begin)
+            self._note_pace(1, time.perf_counter() - begin)
             if not math.isfinite(loss):
                 restore(before)
                 self._not_finite(history, loss, epoch, number, step.origin(x, y, weights))
@@ -404,13 +431,13 @@ def read_metrics(metrics: Sequence[Metric]) -> dict[str, Any]:
     return {metric.name: metric.result() for metric in metrics}
 
 
-def blocks(rows: int, size: int, pace: Pace) -> Iterator[tuple[int, int, int]]:
-    """Rows in blocks of whole batches as the pace allows: where a block begins and ends, and the
+def blocks(rows: int, size: int, most: Callable[[], int]) -> Iterator[tuple[int, int, int]]:
+    """Rows in blocks of at most so many whole batches: where a block begins and ends, and the
     rows in its batches. A short last batch is a block of its own.
     """
     start, whole = 0, rows // size * size
     while start < whole:
-        stop = min(start + pace.steps * size, whole)
+        stop = min(start + most() * size, whole)
         yield start, stop, size
         start = stop
     if whole < rows:
@@ -435,7 +462,7 @@ def measure(
     total = weight = 0.0
     for metric in step.metrics:
         metric.reset()
-    for start, stop, size in blocks(batches.data.rows, batches.size, pace):
+    for start, stop, size in blocks(batches.data.rows, batches.size, lambda: pace.steps):
         stack = batches.stack(start, stop, size)
         begin = time.perf_counter()
         losses = step.run_stacked(stack.x, stack.y, stack.weights)

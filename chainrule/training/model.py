@@ -100,6 +100,7 @@ class Model(Layer):
         mixup: float = 0.0,
         seed: int | None = None,
         checkpoint: "str | PathLike[str] | Checkpoint | None" = None,
+        watch: bool | int = False,
         verbose: Verbose = "auto",
     ) -> History:
         """Train the model: repeat over the data until a reason to stop comes up.
@@ -145,6 +146,10 @@ class Model(Layer):
                 checkpoint, in the middle of an epoch too, to the same bits as a run that was never
                 broken off; a finished run is given back, or goes on if there are more epochs.
                 Default None.
+            watch: look at how large gradients, weights, updates and activations are in some steps;
+                the results are in ``History.watched``. 50 looks at every 50th step; True chooses,
+                100 or more, so that it takes about 1 % of the time. The run gives the same bits.
+                Default False.
             verbose: ``"auto"`` shows a live line on a terminal only; 0 nothing; 1 the live line; 2
                 a line an epoch.
 
@@ -177,6 +182,7 @@ class Model(Layer):
             mixup=mixup,
             seed=seed,
             checkpoint=checkpoint,
+            watch=watch,
             verbose=verbose,
         )
         return training.fit(self, x, y, options)

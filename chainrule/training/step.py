@@ -37,7 +37,7 @@ def batch_loss(
     return total
 
 
-def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method that does not hold its object: what the object holds goes with the object, at once.
 
     A step holds the variables and the optimizer's slots, which may be large.
@@ -51,6 +51,17 @@ def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
 
     call.__name__ = method.__name__
     return call
+
+
+def gather(
+    rows: Tensor, x: Any, y: Tensor, weights: Tensor | None
+) -> tuple[Any, Tensor, Tensor | None]:
+    """The batch of some rows of the data, inside a compiled function."""
+
+    def gathered(values: Any) -> Any:
+        return None if values is None else functions.take(values, rows, 0)
+
+    return tree.map_leaves(gathered, x), gathered(y), gathered(weights)
 
 
 class _Step:
@@ -113,8 +124,8 @@ class TrainingStep(_Step):
                 fix="set trainable=True on a layer, or call the model once, which builds it",
             )
         self.untrained: list[str] = []
-        self._compiled = jit(_weakly(self._run))
-        self._compiled_rows = jit(_weakly(self._run_rows))
+        self._compiled = jit(weakly(self._run))
+        self._compiled_rows = jit(weakly(self._run_rows))
 
     # Whether batches must be given one at a time.
     one_by_one = False
@@ -172,20 +183,18 @@ class TrainingStep(_Step):
         return "\n\n".join(filter(None, texts))
 
     def _run_rows(self, rows: Tensor, x: Any, y: Tensor, weights: Tensor | None) -> Tensor:
-        def gathered(values: Any) -> Any:
-            return None if values is None else functions.take(values, rows, 0)
-
-        return self._run(tree.map_leaves(gathered, x), gathered(y), gathered(weights))
+        return self._run(*gather(rows, x, y, weights))
 
     def _run(self, x: Any, y: Tensor, weights: Tensor | None) -> Tensor:
-        loss, gradients, outputs = self._differentiate(x, y, weights)
+        loss, gradients, outputs = self.differentiate(x, y, weights)
         self.optimizer.apply_gradients(zip(gradients, self.variables), missing_gradients="skip")
         self._measure(y, outputs, weights)
         return loss
 
-    def _differentiate(
+    def differentiate(
         self, x: Any, y: Tensor, weights: Tensor | None
     ) -> tuple[Tensor, list[Tensor | None], Tensor]:
+        """Loss, gradient of each variable (None where the loss does not depend on it), outputs."""
         loss_function: Callable[..., Tensor] = self.loss
         if self.mixup is not None:
             mix = self.mixup.draw(y.shape[0])
@@ -219,7 +228,7 @@ class FullBatchStep(TrainingStep):
     ) -> None:
         super().__init__(model, loss, optimizer, metrics)
         self._minimizer = optimizer
-        self._evaluate = jit(_weakly(self._value_and_gradients))
+        self._evaluate = jit(weakly(self._value_and_gradients))
         self._after = EvaluationStep(model, loss, metrics)
         self._data: tuple[Any, ...] = ()
         self._function: Callable[[], tuple[float, list[NDArray[Any]]]] | None = None
@@ -265,7 +274,7 @@ class FullBatchStep(TrainingStep):
     def _value_and_gradients(
         self, x: Any, y: Tensor, weights: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
-        loss, gradients, _ = self._differentiate(x, y, weights)
+        loss, gradients, _ = self.differentiate(x, y, weights)
         return loss, [
             functions.zeros_like(variable.value) if gradient is None else gradient
             for gradient, variable in zip(gradients, self.variables)
@@ -277,7 +286,7 @@ class EvaluationStep(_Step):
 
     def __init__(self, model: Layer, loss: Loss, metrics: Sequence[Metric] = ()) -> None:
         super().__init__(model, loss, metrics)
-        self._compiled = jit(_weakly(self._run_leaves))
+        self._compiled = jit(weakly(self._run_leaves))
 
     def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """Measure one batch and return its loss."""
