@@ -5,6 +5,7 @@ off. ``--scores`` prints the tables of such a file and runs nothing.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import sys
@@ -32,6 +33,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--faults", default="", metavar="O1,O2", help="only these, or none; default all")
     add("--subjects", default="", metavar="A,B", help="only these; default all")
     add("--seeds", type=int, default=2, help="planted runs to diagnose in a cell (2)")
+    add("--cells", type=int, default=0, help="of each fault and half at most so many (all)")
     add("--healthy", type=int, default=400, help="healthy runs in all (400)")
     add("--half", choices=("calibrate", "report", "all"), default="all")
     add("--ablation", choices=tuple(ABLATIONS), default="full", help="leave probes out")
@@ -66,16 +68,21 @@ def _chosen(
 
 
 def planted_jobs(given: argparse.Namespace, references: dict[str, Line]) -> list[Job]:
-    """A job for each fault, subject and severity of the half."""
-    return [
-        Job("planted", name, plant.name, severity, reference=references[name])
-        for plant in table.all()
-        if plant.code in given.faults
-        for name in plant.subjects
-        if name in references
-        for severity in range(plant.severities)
-        if given.half in ("all", judging.half_of(name, severity, tuple(subjects.PLANS)))
-    ]
+    """A job for each fault, subject and severity of the half; with ``--cells`` some of them."""
+    halves = ("calibrate", "report") if given.half == "all" else (given.half,)
+    found: dict[tuple[str, str], list[Job]] = {
+        (code, half): [] for code in given.faults for half in halves
+    }
+    for plant in table.all():
+        for name, severity in itertools.product(plant.subjects, range(plant.severities)):
+            cells = found.get((plant.code, judging.half_of(name, severity, tuple(subjects.PLANS))))
+            if cells is not None and name in references:
+                job = Job("planted", name, plant.name, severity, reference=references[name])
+                cells.append(job)
+    if given.cells:
+        for key, cells in found.items():
+            found[key] = sorted(cells, key=lambda job: judging.digest(job.key))[: given.cells]
+    return [job for cells in found.values() for job in cells]
 
 
 def healthy_jobs(given: argparse.Namespace) -> list[Job]:

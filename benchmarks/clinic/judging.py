@@ -96,14 +96,15 @@ def half_of(subject: str, severity: int, subjects: Sequence[str]) -> Half:
     Subjects are put in the order of a hash of their names; from one to the next the halves change
     places. So both halves have the same subjects and severities in the sum, and nobody chose.
     """
-    order = sorted(subjects, key=_digest)
+    order = sorted(subjects, key=digest)
     return ("calibrate", "report")[(order.index(subject) + severity) % 2]
 
 
 def half_of_healthy(name: str, seed: int) -> Half:
     """The half of a healthy run."""
-    return ("calibrate", "report")[(int(_digest(name), 16) + seed) % 2]
+    return ("calibrate", "report")[(int(digest(name), 16) + seed) % 2]
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """A hash as text: an order that nobody chose."""
     return hashlib.sha256(text.encode()).hexdigest()

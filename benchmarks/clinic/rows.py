@@ -159,8 +159,8 @@ def penguins(folder: Path) -> Rows:
 def digits(folder: Path) -> Rows:
     """Handwritten digits from 0 to 1: (N, 28, 28, 1), ten classes."""
     found = mnist(folder / "mnist")
-    order = np.random.default_rng(15).permutation(len(found.x))
-    first, second = order[:1200], order[1200:1600]
+    order = np.random.default_rng(15).permutation(len(found.x))[:1600]
+    first, second = np.split(order, [len(order) * 3 // 4])
     return Rows(
         (found.x[first], found.y[first]),
         (found.x[second], found.y[second]),
