@@ -9,6 +9,7 @@ import click
 from chainrule import __version__
 from chainrule.cli.commands.demo import demo
 from chainrule.cli.commands.evaluate import evaluate
+from chainrule.cli.commands.explain import explain
 from chainrule.cli.commands.generate import generate
 from chainrule.cli.commands.predict import predict
 from chainrule.cli.commands.summary import summary
@@ -37,7 +38,7 @@ def commands() -> None:
     """Train neural networks on tables: CSV, TSV or Parquet files with one row for each case."""
 
 
-for command in (train, predict, transcribe, evaluate, summary, demo, generate):
+for command in (train, predict, transcribe, evaluate, explain, summary, demo, generate):
     commands.add_command(command)
 
 

@@ -4,6 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import ArgumentError
+from chainrule.training.explanation import Names
+from chainrule.training.model import Model
+
 Columns = dict[str, Any]
 
 
@@ -68,6 +75,69 @@ class EvaluateRequest:
 
 
 @dataclass(frozen=True)
+class ExplainRequest:
+    """What ``chainrule explain`` was asked for.
+
+    Args:
+        data: the file or folder.
+        target: the column with the answers; None for that of the training.
+        encoding: how delimited text spells letters.
+        row: the example, counted from 1.
+        rows: how many there are in a batch.
+    """
+
+    data: str
+    target: str | None
+    encoding: str
+    row: int
+    rows: int
+
+    def batch(self, total: int, usable: NDArray[Any] | None = None) -> tuple[NDArray[Any], int]:
+        """The batch that the example is in, where data is cut into batches in its order.
+
+        Args:
+            total: how many rows there are.
+            usable: the numbers, from 0, of those that can be learnt from, the example among them;
+                default all.
+
+        Returns:
+            The numbers of the rows in the batch, and the place of the example in it.
+
+        Raises:
+            ArgumentError: there is no such example.
+        """
+        if self.row > total:
+            raise ArgumentError(
+                "--row", "no such example", got=self.row, expected=f"1 to {total:,}",
+                fix=f"choose another row of {self.data}",
+            )  # fmt: skip
+        rows = np.arange(total) if usable is None else usable
+        place = int(np.searchsorted(rows, self.row - 1))
+        start = place // self.rows * self.rows
+        return rows[start : start + self.rows], place - start
+
+
+@dataclass(frozen=True)
+class StepExamples:
+    """The batch of a training step to explain.
+
+    Args:
+        model: the network.
+        x, y: what it is given.
+        loss: what training lowers.
+        row: the place of the example in the batch.
+        names: what is called how.
+    """
+
+    model: Model
+    x: NDArray[Any]
+    y: NDArray[Any]
+    loss: Any
+    row: int
+    names: Names
+
+
+@dataclass(frozen=True)
 class Kind:
     """One kind of data.
 
@@ -82,6 +152,7 @@ class Kind:
         evaluate: scores an estimator and reports.
         summary: shows an estimator; takes the model's path, the estimator and whether to end with
             a JSON line.
+        examples: for an estimator, the batch of a training step.
     """
 
     name: str
@@ -93,3 +164,4 @@ class Kind:
     answers: Callable[[Any, PredictRequest], tuple[Columns, Columns]]
     evaluate: Callable[[Any, EvaluateRequest], None]
     summary: Callable[[str, Any, bool], None]
+    examples: Callable[[Any, ExplainRequest], StepExamples]

@@ -40,6 +40,7 @@ TABLES = Kind(
     answers=table_models.answers,
     evaluate=table_models.evaluate,
     summary=table_models.summary,
+    examples=table_models.step_examples,
 )
 
 PICTURES = Kind(
@@ -52,6 +53,7 @@ PICTURES = Kind(
     answers=pictures.answers,
     evaluate=pictures.evaluate,
     summary=pictures.summary,
+    examples=pictures.step_examples,
 )
 
 SOUNDS = Kind(
@@ -64,6 +66,7 @@ SOUNDS = Kind(
     answers=sounds.answers,
     evaluate=sounds.evaluate,
     summary=sounds.summary,
+    examples=sounds.step_examples,
 )
 
 SPEECH = Kind(
@@ -76,6 +79,7 @@ SPEECH = Kind(
     answers=speech.answers,
     evaluate=speech.evaluate,
     summary=speech.summary,
+    examples=speech.step_examples,
 )
 
 TEXTS = Kind(
@@ -88,6 +92,7 @@ TEXTS = Kind(
     answers=texts.answers,
     evaluate=texts.evaluate,
     summary=texts.summary,
+    examples=texts.step_examples,
 )
 
 WRITING = Kind(
@@ -100,6 +105,7 @@ WRITING = Kind(
     answers=writing.answers,
     evaluate=writing.evaluate,
     summary=writing.summary,
+    examples=writing.step_examples,
 )
 
 #: Of folders that tell nothing, the first is taken.

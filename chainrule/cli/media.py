@@ -12,13 +12,20 @@ from rich.progress import Progress
 
 from chainrule.cli import report
 from chainrule.cli.answers import class_answers
-from chainrule.cli.kind import Columns, EvaluateRequest, PredictRequest
+from chainrule.cli.kind import (
+    Columns,
+    EvaluateRequest,
+    ExplainRequest,
+    PredictRequest,
+    StepExamples,
+)
 from chainrule.cli.per_class import per_class_scores, print_per_class
 from chainrule.cli.scores import score_labels
 from chainrule.cli.text import count, name_list, printable
 from chainrule.data import AudioData, ImageData, Skipped, TextData
 from chainrule.errors import ArgumentError
 from chainrule.estimators.media_classifier import MediaClassifier
+from chainrule.training.explanation import Names
 
 MAX_SKIPPED = 5
 
@@ -114,6 +121,26 @@ def evaluate(
                 "model": request.model,
             }
         )
+
+
+def step_examples(
+    data: Data, sources: Sequence[str], classifier: MediaClassifier, request: ExplainRequest
+) -> StepExamples:
+    """The batch of one of the examples that were read.
+
+    Args:
+        data: the examples.
+        sources: where each is from.
+        classifier: the classifier.
+        request: what was asked for.
+    """
+    rows, place = request.batch(len(data))
+    part, trained = data.take(rows), classifier.classifier_
+    labels = np.array(data.classes)[part.y]
+    x, y, loss = trained.network_examples(classifier.network_inputs(part), labels)
+    names = [f"{row + 1}, {sources[row]}" for row in rows]
+    called = Names(names, (), [str(name) for name in trained.classes_])
+    return StepExamples(trained.model_, x, y, loss, place, called)
 
 
 def summary(

@@ -5,6 +5,7 @@ from pathlib import Path
 from chainrule.errors import FileAccessError, FileFormatError
 from chainrule.formats import check_writable, read_model_file
 
+_PAGE_MARK = b"<!doctype html>"
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
 
 
@@ -32,11 +33,20 @@ def check_png_output(path: str) -> None:
                 raise _in_the_way(path, "a PNG picture", None, "--mistakes")
 
 
+def check_page_output(path: str) -> None:
+    """The same for an HTML page."""
+    check_writable(path)
+    if Path(path).exists():
+        with open(path, "rb") as file:
+            if file.read(len(_PAGE_MARK)).lower() != _PAGE_MARK:
+                raise _in_the_way(path, "an HTML page", None, "--html")
+
+
 def _in_the_way(path: str, kind: str, got: object, option: str) -> FileAccessError:
     return FileAccessError(
         path,
         f"this file exists and is not {kind}",
         got=got,
-        expected=f"a free name, or {kind.removeprefix('a ')} file to replace",
+        expected=f"a free name, or {kind.split(' ', 1)[1]} file to replace",
         fix=f"choose another {option}, or remove the file first",
     )

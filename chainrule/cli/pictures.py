@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from chainrule import plot
 from chainrule.cli import media
-from chainrule.cli.kind import Columns, EvaluateRequest, PredictRequest
+from chainrule.cli.kind import (
+    Columns,
+    EvaluateRequest,
+    ExplainRequest,
+    PredictRequest,
+    StepExamples,
+)
 from chainrule.cli.text import count, printable
 from chainrule.data import ImageData, ImagePreparation, images, read_pictures
 from chainrule.errors import MissingDependencyError
@@ -68,16 +74,23 @@ def answers(classifier: ImageClassifier, request: PredictRequest) -> tuple[Colum
 
 def evaluate(classifier: ImageClassifier, request: EvaluateRequest) -> None:
     """Score an image classifier on pictures with known classes."""
+    media.evaluate(NOUN, lambda: _known(classifier, request), picture_facts, classifier, request)
+
+
+def step_examples(classifier: ImageClassifier, request: ExplainRequest) -> StepExamples:
+    """The batch of one picture."""
+    data = _known(classifier, request)
+    return media.step_examples(data, data.paths, classifier, request)
+
+
+def _known(classifier: ImageClassifier, request: EvaluateRequest | ExplainRequest) -> ImageData:
+    """Pictures with known classes, prepared as in training."""
     wanted = classifier.preparation_
-
-    def read() -> ImageData:
-        return media.with_progress(
-            NOUN, images, request.data, size=(wanted.height, wanted.width), aspect=wanted.aspect,
-            channels=wanted.channels, dtype=wanted.dtype, background=wanted.background,
-            label_column=request.target, allow_one_class=True,
-        )  # fmt: skip
-
-    media.evaluate(NOUN, read, picture_facts, classifier, request)
+    return media.with_progress(
+        NOUN, images, request.data, size=(wanted.height, wanted.width), aspect=wanted.aspect,
+        channels=wanted.channels, dtype=wanted.dtype, background=wanted.background,
+        label_column=request.target, allow_one_class=True,
+    )  # fmt: skip
 
 
 def summary(model: str, classifier: ImageClassifier, as_json: bool) -> None:

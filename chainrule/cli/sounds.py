@@ -6,7 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.cli import media
-from chainrule.cli.kind import Columns, EvaluateRequest, PredictRequest
+from chainrule.cli.kind import (
+    Columns,
+    EvaluateRequest,
+    ExplainRequest,
+    PredictRequest,
+    StepExamples,
+)
 from chainrule.cli.text import count
 from chainrule.data import AudioData, AudioPreparation, audio, read_sounds
 from chainrule.estimators import SoundClassifier
@@ -45,15 +51,22 @@ def answers(classifier: SoundClassifier, request: PredictRequest) -> tuple[Colum
 
 def evaluate(classifier: SoundClassifier, request: EvaluateRequest) -> None:
     """Score a sound classifier on sounds with known classes."""
+    media.evaluate(NOUN, lambda: _known(classifier, request), sound_facts, classifier, request)
+
+
+def step_examples(classifier: SoundClassifier, request: ExplainRequest) -> StepExamples:
+    """The batch of one sound."""
+    data = _known(classifier, request)
+    return media.step_examples(data, data.paths, classifier, request)
+
+
+def _known(classifier: SoundClassifier, request: EvaluateRequest | ExplainRequest) -> AudioData:
+    """Sounds with known classes, prepared as in training."""
     wanted = classifier.preparation_
-
-    def read() -> AudioData:
-        return media.with_progress(
-            NOUN, audio, request.data, sample_rate=wanted.sample_rate, trim=wanted.trim,
-            label_column=request.target, allow_one_class=True,
-        )  # fmt: skip
-
-    media.evaluate(NOUN, read, sound_facts, classifier, request)
+    return media.with_progress(
+        NOUN, audio, request.data, sample_rate=wanted.sample_rate, trim=wanted.trim,
+        label_column=request.target, allow_one_class=True,
+    )  # fmt: skip
 
 
 def summary(model: str, classifier: SoundClassifier, as_json: bool) -> None:

@@ -6,12 +6,19 @@ from typing import Any
 import click
 
 from chainrule.cli import media, report, sounds
-from chainrule.cli.kind import Columns, EvaluateRequest, PredictRequest
+from chainrule.cli.kind import (
+    Columns,
+    EvaluateRequest,
+    ExplainRequest,
+    PredictRequest,
+    StepExamples,
+)
 from chainrule.cli.text import count, name_list, printable
 from chainrule.data import AudioData, audio, read_sounds
 from chainrule.errors import ArgumentError
 from chainrule.estimators import SpeechRecognizer
 from chainrule.estimators.speech_recognizer import error_rates
+from chainrule.training.explanation import Names
 
 MAX_SHOWN = 5
 
@@ -63,11 +70,7 @@ def print_errors(
 def evaluate(recognizer: SpeechRecognizer, request: EvaluateRequest) -> None:
     """Score a recogniser on sounds whose transcripts are known."""
     start = time.perf_counter()
-    wanted = recognizer.preparation_
-    data: AudioData = media.with_progress(
-        sounds.NOUN, audio, request.data, sample_rate=wanted.sample_rate, trim=wanted.trim,
-        label_column=request.target, transcripts=True,
-    )  # fmt: skip
+    data = _known(recognizer, request)
     found = recognizer.transcribe(data)
     seconds = time.perf_counter() - start
     report.print_facts(report.console(), sounds.sound_facts(request.data, data))
@@ -84,6 +87,25 @@ def evaluate(recognizer: SpeechRecognizer, request: EvaluateRequest) -> None:
                 "model": request.model,
             }
         )
+
+
+def step_examples(recognizer: SpeechRecognizer, request: ExplainRequest) -> StepExamples:
+    """The batch of one sound."""
+    data = _known(recognizer, request)
+    rows, place = request.batch(len(data))
+    part = data.take(rows)
+    x, y = recognizer.network_examples(part)
+    names = [f"{row + 1}, {path}" for row, path in zip(rows, part.paths, strict=True)]
+    return StepExamples(recognizer.model_, x, y, "ctc", place, Names(names))
+
+
+def _known(recognizer: SpeechRecognizer, request: EvaluateRequest | ExplainRequest) -> AudioData:
+    """Sounds whose transcripts are known, prepared as in training."""
+    wanted = recognizer.preparation_
+    return media.with_progress(
+        sounds.NOUN, audio, request.data, sample_rate=wanted.sample_rate, trim=wanted.trim,
+        label_column=request.target, transcripts=True,
+    )  # fmt: skip
 
 
 def summary(model: str, recognizer: SpeechRecognizer, as_json: bool) -> None:

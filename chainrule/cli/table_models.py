@@ -4,16 +4,24 @@ import time
 from typing import Any
 
 import click
+import numpy as np
 
 from chainrule.cli import report
 from chainrule.cli.answers import class_answers
-from chainrule.cli.kind import Columns, EvaluateRequest, PredictRequest
+from chainrule.cli.kind import (
+    Columns,
+    EvaluateRequest,
+    ExplainRequest,
+    PredictRequest,
+    StepExamples,
+)
 from chainrule.cli.scores import Estimator, score
 from chainrule.cli.tables import read_examples
 from chainrule.cli.text import count, printable
-from chainrule.data import Table, read_table
-from chainrule.errors import ArgumentError
+from chainrule.data import ClassEncoder, MultiLabelEncoder, Table, read_table
+from chainrule.errors import ArgumentError, DataError
 from chainrule.estimators import NetworkClassifier
+from chainrule.training.explanation import Names
 
 
 def answers(estimator: Estimator, request: PredictRequest) -> tuple[Columns, Columns]:
@@ -50,7 +58,8 @@ def _answers(estimator: Estimator, table: Table) -> Columns:
 def evaluate(estimator: Estimator, request: EvaluateRequest) -> None:
     """Score an estimator on a table that holds the target column."""
     start = time.perf_counter()
-    table = read_examples(request.data, target_of(estimator, request.target), request.encoding)
+    target = target_of(estimator, request.target, "evaluate")
+    table = read_examples(request.data, target, request.encoding)
     scores = score(estimator, table.inputs, table.target)
     seconds = time.perf_counter() - start
     out = report.console()
@@ -70,7 +79,7 @@ def evaluate(estimator: Estimator, request: EvaluateRequest) -> None:
         report.print_json(facts)
 
 
-def target_of(estimator: Any, given: str | None) -> str:
+def target_of(estimator: Any, given: str | None, where: str) -> str:
     """The name of the target column: the one given, else that of the training.
 
     Raises:
@@ -79,9 +88,34 @@ def target_of(estimator: Any, given: str | None) -> str:
     target: str | None = given or estimator.target_name_
     if target is None:
         raise ArgumentError(
-            "evaluate", "the model does not know the name of its target", fix="give --target COLUMN"
+            where, "the model does not know the name of its target", fix="give --target COLUMN"
         )
     return target
+
+
+def step_examples(estimator: Estimator, request: ExplainRequest) -> StepExamples:
+    """The batch of a row of a table; all rows of the file count, those without a target too."""
+    table = read_table(request.data, encoding=request.encoding)
+    target = table.column(target_of(estimator, request.target, "explain"))
+    encoder = estimator.target_encoder_
+    if isinstance(encoder, MultiLabelEncoder):
+        raise DataError(
+            "explain", "this model has several labels a row, which one target column cannot hold",
+            fix="use model_.explain in Python",
+        )  # fmt: skip
+    rows, place = request.batch(table.n_rows, np.flatnonzero(~target.missing))
+    if target.missing[request.row - 1]:
+        raise DataError(
+            table.source, "this row has no target", got=f"row {request.row}",
+            expected=f"a value in the column {target.name!r}", fix="choose another --row",
+        )  # fmt: skip
+    inputs, answers = table.take(rows).split_target(target.name)
+    x, y, loss = estimator.network_examples(inputs, answers)
+    prepared = estimator.preprocessor_
+    columns = list(inputs.names) if prepared is None else prepared.feature_names
+    classes = encoder.class_names if isinstance(encoder, ClassEncoder) else ()
+    names = Names([str(row + 1) for row in rows], columns, list(map(str, classes)))
+    return StepExamples(estimator.model_, x, y, loss, place, names)
 
 
 def summary(model: str, estimator: Estimator, as_json: bool) -> None:

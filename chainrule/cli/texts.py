@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from chainrule.cli import media
 from chainrule.cli.answers import class_answers
-from chainrule.cli.kind import Columns, EvaluateRequest, PredictRequest
+from chainrule.cli.kind import (
+    Columns,
+    EvaluateRequest,
+    ExplainRequest,
+    PredictRequest,
+    StepExamples,
+)
 from chainrule.cli.table_models import kept_columns, target_of
 from chainrule.cli.text import count
 from chainrule.data import Table, TextData, TextEncoder, read_table, read_texts, text
@@ -98,18 +104,29 @@ def _table_answers(classifier: TextClassifier, request: PredictRequest) -> tuple
 
 def evaluate(classifier: TextClassifier, request: EvaluateRequest) -> None:
     """Score a text classifier on texts with known classes."""
+    media.evaluate(
+        NOUN, lambda: _known(classifier, request, "evaluate"), text_facts, classifier, request
+    )
 
-    def read() -> TextData:
-        if os.path.isdir(request.data):
-            return media.with_progress(
-                NOUN, text, request.data, encoding=request.encoding, allow_one_class=True
-            )
-        table = read_table(request.data, encoding=request.encoding)
-        target = target_of(classifier.classifier_, request.target)
-        column = column_of_texts(table, classifier.text_name_, target)
-        return of_columns(table, column.name, target, allow_one_class=True)
 
-    media.evaluate(NOUN, read, text_facts, classifier, request)
+def step_examples(classifier: TextClassifier, request: ExplainRequest) -> StepExamples:
+    """The batch of one text."""
+    data = _known(classifier, request, "explain")
+    return media.step_examples(data, data.names, classifier, request)
+
+
+def _known(
+    classifier: TextClassifier, request: EvaluateRequest | ExplainRequest, where: str
+) -> TextData:
+    """Texts with known classes."""
+    if os.path.isdir(request.data):
+        return media.with_progress(
+            NOUN, text, request.data, encoding=request.encoding, allow_one_class=True
+        )
+    table = read_table(request.data, encoding=request.encoding)
+    target = target_of(classifier.classifier_, request.target, where)
+    column = column_of_texts(table, classifier.text_name_, target)
+    return of_columns(table, column.name, target, allow_one_class=True)
 
 
 def summary(model: str, classifier: TextClassifier, as_json: bool) -> None:

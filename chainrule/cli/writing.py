@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from chainrule.cli import report
-from chainrule.cli.kind import Columns, EvaluateRequest, PredictRequest, TrainRequest
+from chainrule.cli.kind import (
+    Columns,
+    EvaluateRequest,
+    ExplainRequest,
+    PredictRequest,
+    StepExamples,
+    TrainRequest,
+)
 from chainrule.cli.outputs import check_model_output
 from chainrule.cli.text import count, printable
 from chainrule.cli.training import fit
@@ -17,6 +24,7 @@ from chainrule.data.byte_pairs import BytePairTokenizer
 from chainrule.data.tokenizers import CharacterTokenizer, Tokenizer
 from chainrule.errors import ArgumentError, DataError
 from chainrule.estimators import TextGenerator
+from chainrule.training.explanation import Names
 
 #: Byte pairs for so many characters of text each, within bounds.
 CHARACTERS_A_PAIR = 800
@@ -130,6 +138,14 @@ def evaluate(generator: TextGenerator, request: EvaluateRequest) -> None:
         facts: dict[str, Any] = {"task": "generation", "characters": len(text)}
         facts |= {"test": {"bits_per_character": bits}, "seconds": round(seconds, 3)}
         report.print_json({**facts, "model": request.model})
+
+
+def step_examples(generator: TextGenerator, request: ExplainRequest) -> StepExamples:
+    """The batch of one piece of a text, as long as those of the training."""
+    x, y = generator.network_examples(read_file(request.data, encoding=request.encoding))
+    rows, place = request.batch(len(x))
+    names = Names([str(row + 1) for row in rows])
+    return StepExamples(generator.model_, x[rows], y[rows], "cross_entropy", place, names)
 
 
 def summary(model: str, generator: TextGenerator, as_json: bool) -> None:

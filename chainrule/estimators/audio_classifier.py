@@ -194,6 +194,10 @@ class SoundClassifier(MediaClassifier):
             )  # fmt: skip
         return classifier.predict_proba(sounds)
 
+    def network_inputs(self, x: AudioData) -> Array:
+        """Sounds as the network takes them, (N, samples)."""
+        return x.padded(self.length_)
+
     # ---- files
 
     @classmethod

@@ -143,6 +143,10 @@ class ImageClassifier(MediaClassifier):
         ]
         return np.concatenate(pieces)
 
+    def network_inputs(self, x: ImageData) -> Array:
+        """Pictures as the network takes them, (N, height, width, channels) from 0 to 1."""
+        return _floats(x.x)
+
     @classmethod
     def from_parts(cls, about: object, classifier: Any, where: str) -> "ImageClassifier":
         """Rebuild from the table "pictures" of a file and the estimator beside it.

@@ -67,6 +67,14 @@ class MediaClassifier:
         """
         return float(np.mean(self.predict(x) == np.asarray(y)))
 
+    def network_inputs(self, x: Any) -> Array:
+        """Examples as the network takes them.
+
+        Args:
+            x: N examples with their classes, such as `fit` takes.
+        """
+        raise NotImplementedError
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the network, its classes and the preparation of the examples to one file.
 

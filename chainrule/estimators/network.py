@@ -19,7 +19,7 @@ from chainrule.data import (
     TablePreprocessor,
     as_table,
 )
-from chainrule.errors import ArgumentError, DataError
+from chainrule.errors import ArgumentError, DataError, StateError
 from chainrule.estimators.base import Estimator, not_fitted_error
 from chainrule.estimators.defaults import INITIALIZER, Plan, make_optimizer, make_plan
 from chainrule.estimators.validation import (
@@ -67,6 +67,9 @@ class NetworkEstimator(Estimator):
     #: Whether rows are indices, such as tokens of texts, which the network takes as they are and in
     #: any number.
     takes_indices = False
+
+    #: Whether the loss was a function, and this estimator comes from a file without it.
+    _loss_missing = False
 
     _optimizer: Optimizer | None
     _loss: Loss
@@ -305,6 +308,33 @@ class NetworkEstimator(Estimator):
         ]
         outputs = np.concatenate(pieces)
         return outputs[:, None] if outputs.ndim == 1 else outputs
+
+    def network_examples(self, X: Any, y: Any) -> tuple[Array, Array, Loss]:
+        """What training gives to the network for these rows, for a look at one of its steps.
+
+        Args:
+            X: N rows.
+            y: their targets.
+
+        Returns:
+            Inputs and targets of ``model_``, and the loss that training lowers.
+
+        Raises:
+            StateError: the loss was a function, which a model file does not hold.
+            DataError: other columns or targets than those of the training.
+        """
+        self._check_fitted()
+        if self._loss_missing:
+            raise StateError(
+                type(self).__name__, "the loss is not known", got="a function, not in the file",
+                fix="explain the model in Python: model_.explain(x, y, loss=FUNCTION)",
+            )  # fmt: skip
+        inputs = self._read_inputs(X)
+        self._check_inputs(inputs)
+        targets = self._encode(check_targets_given(y, inputs.rows, type(self).__name__))
+        features = self._features(inputs)
+        loss = self._choose_loss(self.model_(features[:2]), self._checked_parameters())
+        return features, targets, loss
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write network, preprocessing and targets to one safetensors file; `load` reads it.

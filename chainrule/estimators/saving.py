@@ -178,6 +178,7 @@ def estimator_from_parts(
     estimator.loss_ = about["loss"]
     estimator.history_ = estimator.loss_curve_ = None
     estimator._optimizer = None
+    estimator._loss_missing = "loss" not in about["parameters"]
     return estimator
 
 

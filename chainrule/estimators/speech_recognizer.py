@@ -192,6 +192,10 @@ class SpeechRecognizer:
             texts += [self.alphabet_.decode(row) for row in ctc_greedy(outputs).numpy()]
         return texts
 
+    def network_examples(self, x: AudioData) -> tuple[Array, Array]:
+        """Sounds, and the numbers of the letters said in them, as training gives them."""
+        return x.padded(self.length_), self.alphabet_.encode_all(x.transcripts)
+
     def error_rates(self, x: AudioData) -> dict[str, float]:
         """Shares of letters and of words that are wrong: edits over the true number.
 

@@ -162,6 +162,10 @@ class TextClassifier(MediaClassifier):
                 result[start + rows] = classifier.predict_proba(encoded.ids[rows, :length])
         return result
 
+    def network_inputs(self, x: TextData) -> Array:
+        """The numbers of the tokens, (N, length)."""
+        return self.preparation_.encode(x.texts).ids
+
     def _buckets(self, encoded: EncodedTexts) -> list[tuple[int, NDArray[np.int64]]]:
         """Rows to run together: of similar length where the network ignores padding."""
         length = encoded.ids.shape[1]

@@ -179,6 +179,23 @@ class TextGenerator:
         first = len(self.stream_.text(ids[:1])) or 1
         return float(nats / np.log(2) / max(1, len(text) - first))
 
+    def network_examples(self, text: str) -> tuple[Array, Array]:
+        """A text in pieces of ``length`` tokens, and the token after each of them, (N, length).
+
+        Raises:
+            DataError: the text is shorter than one.
+        """
+        self._fitted()
+        ids = self.stream_.ids(text)
+        count = (len(ids) - 1) // self.length
+        if count < 1:
+            raise DataError(
+                _WHERE, "the text is too short", got=f"{len(ids):,} tokens",
+                expected=f"more than {self.length}", fix="give more text",
+            )  # fmt: skip
+        end = count * self.length
+        return ids[:end].reshape(count, -1), ids[1 : end + 1].reshape(count, -1)
+
     def generate(
         self, prompt: str = "", *, length: int = 500, temperature: float = 0.8, seed: int = 0
     ) -> str:

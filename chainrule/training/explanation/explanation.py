@@ -52,7 +52,7 @@ class Explanation:
         self.row = row
         self.batch = recorder.record(data.x, data.y)
         self.one = self._example(row)
-        self._words = words(language)
+        self.words = words(language)
         self._language = language
         self._zoom: list[str] = []
 
@@ -77,7 +77,7 @@ class Explanation:
     def _blocks(self, one: StepRecord, row: int) -> Blocks:
         step = self._recorder.step
         with self._recorder.as_it_was():
-            return Report(one, self.batch, row, step, self._names, self._words).blocks()
+            return Report(one, self.batch, row, step, self._names, self.words).blocks()
 
     def check(self) -> float:
         """The largest difference between a shown gradient and central differences of the loss in
@@ -114,7 +114,7 @@ class Explanation:
             steps = [(f"1: {name}", blocks) for name, blocks in steps]
             steps += [(f"2: {name}", blocks) for name, blocks in compare._shown()]
         first = 0 if self._zoom else self.row - self._first_shown()
-        text = page(steps, first, self._words, self._language)
+        text = page(steps, first, self.words, self._language)
         if path is not None:
             write_atomically(path, [text.encode()])
         return text
@@ -134,7 +134,7 @@ class Explanation:
         return found
 
     def _repr_html_(self) -> str:
-        return frame(self.to_html(), self._words)
+        return frame(self.to_html(), self.words)
 
     def zoom(
         self,
@@ -145,7 +145,7 @@ class Explanation:
     ) -> "Explanation":
         """Show one neuron, weight, filter or step of time instead of the four blocks."""
         chosen = copy.copy(self)
-        chosen._zoom = zoomed(self, self._words, neuron, weight, filter, time)
+        chosen._zoom = zoomed(self, self.words, neuron, weight, filter, time)
         return chosen
 
     def layer(self, path: str) -> tuple[LayerRecord, LayerRecord]:

@@ -81,7 +81,7 @@ class StepRecord:
         x, y: the batch.
         outputs: what the model returned.
         loss: before the update.
-        new_loss: on the same batch after it.
+        new_loss: on the same batch after it, with the same random draws.
         layers: in the order in which they were computed.
         weights: the trainable variables.
     """
@@ -125,6 +125,9 @@ class Recorder:
             weights = [variable.numpy() for variable in variables]
             loss, outputs, seen, gradients = self._compiled(x, y)
             after = [variable.numpy() for variable in variables]
+            restore(self._state)  # dropout and the like draw the same again
+            for variable, new in zip(variables, after, strict=True):
+                variable.assign(new)
             new_loss, *_ = self._compiled(x, y)
         layers = tuple(
             LayerRecord(
