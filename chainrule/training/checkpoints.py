@@ -133,6 +133,7 @@ class CheckpointFolder:
         except OSError as error:
             raise access_error(self.folder, "write", error, _CHOOSE) from error
         self.saved: Saved | None = None
+        self._damaged: set[Path] = set()
         self.identity: dict[str, Any] = {}
         self.seed = 0
         self._next = time.monotonic() + self.settings.every_seconds
@@ -160,6 +161,7 @@ class CheckpointFolder:
                 about, arrays = read_model_file(path)
                 return _checked(path.name, about, arrays)
             except (FileFormatError, FileAccessError) as error:
+                self._damaged.add(path)
                 warnings.warn(f"{error}; the checkpoint before it is used", stacklevel=6)
         if files:
             raise FileFormatError(
@@ -282,8 +284,10 @@ class CheckpointFolder:
             files = self._files()
             last = files[0][0] if files else 0
             write_model_file(self.folder / f"checkpoint-{last + 1:012d}.safetensors", about, arrays)
-            for _, path in files[self.settings.keep - 1 :]:
+            whole = [path for _, path in files if path not in self._damaged]
+            for path in (*self._damaged, *whole[self.settings.keep - 1 :]):
                 path.unlink(missing_ok=True)
+            self._damaged.clear()
         except OSError as error:
             if not self._failed:
                 self._failed = True

@@ -119,6 +119,21 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path, unbroke
     assert_same_bits(values(model, history), unbroken)
 
 
+def test_a_damaged_checkpoint_does_not_stand_for_a_whole_one(tmp_path):
+    """Of the newest two whole ones none is removed for it."""
+    for epochs in (2, 3, 4):
+        newest = max(tmp_path.glob("checkpoint-*"), default=None)
+        if newest is not None:
+            newest.write_bytes(newest.read_bytes()[:-1])
+            with pytest.warns(UserWarning, match=newest.name):
+                fit(make(), tmp_path, epochs=epochs, every_seconds=60.0)
+        else:
+            fit(make(), tmp_path, epochs=epochs)
+        assert len(list(tmp_path.glob("checkpoint-*"))) == 2
+        for path in tmp_path.glob("checkpoint-*"):
+            checkpoints.read_model_file(path)
+
+
 def test_nothing_but_damaged_checkpoints_is_an_error(tmp_path):
     (tmp_path / "checkpoint-000000000001.safetensors").write_bytes(b"nothing")
     with (
