@@ -148,7 +148,8 @@ class Jitted:
         """
         program, arrays = self._program(arguments, {})
         graph = program.compiled.named_graph()
-        return graph, every_value(graph, arrays + program._state())
+        flush = config.backend != "reference"
+        return graph, every_value(graph, arrays + program._state(), flush)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         if STATE.trace is not None or STATE.tapes:

@@ -135,6 +135,13 @@ def test_the_row_is_that_of_the_data_that_was_given(batch_size, split, watched):
         assert history.origin.inputs == (-1.0 - history.origin.row,)
 
 
+def test_a_denormal_number_is_zero_as_in_compiled_programs():
+    model = network(lambda x: cr.log(cr.exp(x)))
+    with pytest.warns(RuntimeWarning, match="log gave -inf from 0 in bad"):
+        history = model.fit(planted(-95.0), Y, loss="mse", epochs=1, batch_size=10, verbose=0)
+    assert history.origin.row == BAD
+
+
 def test_a_healthy_run_has_no_origin():
     history = network(cr.log).fit(X, Y, loss="mse", epochs=1, verbose=0)
     assert history.origin is None

@@ -106,15 +106,25 @@ def _getter(slots: list[int]) -> Callable[[list[Any]], Sequence[Any]]:
     return itemgetter(*slots)
 
 
-def every_value(graph: Graph, inputs: Sequence[NDArray[Any]]) -> dict[Value, NDArray[Any]]:
-    """All values of a graph for these inputs."""
+def every_value(
+    graph: Graph, inputs: Sequence[NDArray[Any]], flush: bool = False
+) -> dict[Value, NDArray[Any]]:
+    """All values of a graph for these inputs; ``flush`` takes denormal numbers for zero, as
+    compiled programs do.
+    """
     values: dict[Value, NDArray[Any]] = dict(zip(graph.inputs, inputs, strict=True))
     for node in graph:
         arguments = [values[value] for value in node.inputs]
         result = QUIET.copy().run(KERNELS[node.primitive.name], *arguments, **node.attributes)
-        outputs = result if isinstance(result, tuple) else (result,)
-        values.update(zip(node.outputs, map(np.asarray, outputs), strict=True))
+        outputs = [np.asarray(x) for x in (result if isinstance(result, tuple) else (result,))]
+        values.update(zip(node.outputs, map(_flushed, outputs) if flush else outputs, strict=True))
     return values
+
+
+def _flushed(x: NDArray[Any]) -> NDArray[Any]:
+    if x.dtype.kind != "f":
+        return x
+    return np.where(np.abs(x) < np.finfo(x.dtype).tiny, x.dtype.type(0), x)
 
 
 def compile(graph: Graph) -> ReferenceExecutable:
