@@ -185,9 +185,13 @@ def _checks(case: Case) -> Iterator[tuple[str, str, Check]]:
                 yield model.name, kind, check
     loss = case.loss
     if loss is not None and written_by_user(loss) and case.at_start is not None:
-        targets = tensor(case.at_start.y[:_ROWS])
-        for check in _check(lambda outputs: loss(targets, outputs), case.at_start.outputs):
-            yield "", loss.name, check
+        targets, outputs = case.at_start.y[:_ROWS], case.at_start.outputs[:_ROWS]
+        points = [outputs]
+        if targets.shape == outputs.shape and targets.dtype.kind == "f":
+            points.append(np.roll(targets, 1, axis=0))  # on both sides of the targets
+        for point in points:
+            for check in _check(partial(loss, tensor(targets)), point):
+                yield "", loss.name, check
 
 
 def _check(function: Callable[[Tensor], Any], x: Array) -> list[Check]:
