@@ -92,6 +92,8 @@ class Case:
         whole = recipe_of(model, _arrays(x), np.asarray(y))
         known = self.last.history if self.last is not None else None
         self.history = history if history is not None else known
+        #: the number that each training row had among those that were given.
+        self.rows = np.arange(len(whole.y))
         #: whether the run had validation rows, so that its own score is one on unseen rows.
         self.validated = True
         self.recipe = self._split(whole, validation)
@@ -279,9 +281,11 @@ class Case:
 
     @cached_property
     def luck(self) -> float:
-        """The difference that another seed makes to the skill."""
+        """The difference that another seed makes to the skill; below 0 all are alike."""
         other = self._skill_of(self.reseeded)
-        return abs(other - self.control_skill) if math.isfinite(other) else 0.0
+        if not math.isfinite(other):
+            return 0.0
+        return abs(max(other, 0.0) - max(self.control_skill, 0.0))
 
     def _skill_of(self, trained: Trained, training: bool = False) -> float:
         if trained.error is not None or trained.history is None or not trained.history.epochs:
@@ -295,6 +299,11 @@ class Case:
         if name not in self._twins:
             self._twins[name] = self._run_twin(recipe)
         return self._twins[name]
+
+    @property
+    def twins(self) -> list[Twin]:
+        """All twins that were run so far."""
+        return list(self._twins.values())
 
     def _run_twin(self, recipe: Recipe) -> Twin:
         trained = recipe.train()
@@ -378,6 +387,7 @@ class Case:
             self.validated = False
             held_out = np.sort(split_indices(rows, 0.2, seed=0)[1])
             training = np.setdiff1d(np.arange(rows), held_out)
+        self.rows = training
         weights = recipe.settings.get("sample_weight")
         if weights is not None:
             recipe = recipe.with_settings(sample_weight=np.asarray(weights)[training])

@@ -70,6 +70,20 @@ def insert_after(recipe: Recipe, paths: Paths, make: Callable[[], Layer]) -> Rec
     return with_layers(recipe, lambda at, layer: [layer, make()] if at in paths else None)
 
 
+def insert_first(recipe: Recipe, make: Callable[[], Layer]) -> Recipe:
+    """The run with a new layer in front of the model, of whatever kind it is."""
+    seed = int(recipe.settings.get("seed") or 0)
+
+    def edit(model: Model) -> Model:
+        if not is_sequential(model) or not model.layers:
+            return Sequential([make(), model])
+        first = model.named_layers()[0][0]
+        change = lambda at, layer: [make(), layer] if at == first else None  # noqa: E731
+        return _rebuilt(model, change, recipe.x, seed)
+
+    return recipe.with_model(edit)
+
+
 def remove_layers(recipe: Recipe, paths: Paths) -> Recipe:
     """The run without these layers."""
     return with_layers(recipe, lambda at, layer: [] if at in paths else None)

@@ -50,6 +50,8 @@ class Recipe:
             class_weight, sample_weight, early_stopping, callbacks, mixup.
         finish: makes the model that is handed out of the trained one, such as one that scales
             outputs back. Rows for validation are compared with what it predicts.
+        encode: gives what ``fit`` learns instead of the targets, such as standardised ones, which
+            ``finish`` undoes.
     """
 
     make: Make
@@ -59,6 +61,7 @@ class Recipe:
     optimizer: MakeOptimizer
     settings: dict[str, Any] = field(default_factory=dict)
     finish: Callable[[Model], Model] | None = None
+    encode: Callable[[Array], Array] | None = None
 
     def with_settings(self, **settings: Any) -> "Recipe":
         """The same run with some keywords of ``fit`` changed."""
@@ -134,12 +137,14 @@ class Recipe:
             changes: keywords of ``fit`` that count instead of the settings.
         """
         model, begin = self.make(), time.perf_counter()
-        keywords = {**self.settings, "verbose": 0, "validation_data": self.validation, **changes}
+        encode = self.encode if self.encode is not None else np.asarray
+        held_out = self.validation and (self.validation[0], encode(self.validation[1]))
+        keywords = {**self.settings, "verbose": 0, "validation_data": held_out, **changes}
         history, problem = None, None
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             try:
-                history = model.fit(self.x, self.y, optimizer=self.optimizer(), **keywords)
+                history = model.fit(self.x, encode(self.y), optimizer=self.optimizer(), **keywords)
             except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
                 problem = error
         if self.finish is not None and history is not None:

@@ -152,26 +152,18 @@ def _scaled_alone(recipe: Recipe, severity: int, random: Generator) -> Recipe:
 
 
 def _group_of(x: Any) -> Array:
-    place = 8 if x.shape[1] == len(PENGUINS) else x.shape[1] - 1
-    group: Array = x[:, place]
+    """Whether a row is of the group; the last column of the tables that have no groups says it."""
+    group: Array = x[:, -1] > (0.7 if x.shape[1] != len(PENGUINS) else 0.5)
     return group
 
 
-def _group_place(recipe: Recipe, severity: int, random: Generator) -> Place:
-    return column_place(recipe, 8 if recipe.x.shape[1] == len(PENGUINS) else recipe.x.shape[1] - 1)
-
-
 def _noisy_group(x: Any, y: Any, severity: int, random: Generator) -> Pair:
-    """A third of the rows come from a site whose instruments are bad; a column says so."""
-    if x.shape[1] == len(PENGUINS):
-        x = x.copy()
-        chosen, columns = x[:, 8] == 1, slice(0, 4)
-    else:
-        site = (random.random((len(x), 1)) < 0.3).astype(np.float32)
-        x = np.concatenate([x, site], 1)
-        chosen, columns = site[:, 0] == 1, slice(0, x.shape[1] - 1)
+    """Some rows come from a site whose instruments are bad; the last column says so."""
+    x, chosen = x.copy(), _group_of(x)
+    columns = slice(0, 4) if x.shape[1] == len(PENGUINS) else slice(0, -1)
     noise = random.normal(size=x[chosen, columns].shape) * x[:, columns].std(0)
     x[chosen, columns] += ((1.0, 2.5)[severity] * noise).astype(np.float32)
+    x[:, -1] = chosen
     return x, y
 
 
@@ -202,6 +194,6 @@ PLANTS: tuple[Plant, ...] = (
           variant="sorted"),
     Plant("D8", ("moons", "spirals", "article", "wide", "digits_mlp", "digits_cnn", "spoken"),
           _scaled_alone, variant="scaled", test=_in_other_units),
-    Plant("D10", TABLES, everywhere(_noisy_group), judged="group", test=_noisy_group,
-          groups=_group_of, located=_group_place),
+    Plant("D10", ("article", "penguins", "wide"), everywhere(_noisy_group), judged="group",
+          test=_noisy_group, groups=_group_of, located=_last_column),
 )  # fmt: skip
