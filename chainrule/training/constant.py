@@ -28,7 +28,12 @@ _SEARCHED = 1 << 14  # numbers that a search looks at; the loss is then taken ov
 
 
 def constant_loss(
-    loss: Loss, y: Any, weights: Any = None, outputs: tuple[int, ...] | None = None
+    loss: Loss,
+    y: Any,
+    weights: Any = None,
+    outputs: tuple[int, ...] | None = None,
+    *,
+    search: bool = True,
 ) -> float | None:
     """The loss of one prediction for all rows, the one that suits the loss best.
 
@@ -43,6 +48,8 @@ def constant_loss(
         weights: how much each row counts, (N,), or each target; default 1 each.
         outputs: the shape of the model's outputs for one row, which tells class numbers from
             one-hot rows and says how many classes there are. Default: told from the targets.
+        search: False takes the mean where the best constant has to be searched for: faster, and the
+            loss may be too high.
 
     Returns:
         The loss, or None where it is not known: for losses of the user's own, CTC, the cosine, the
@@ -63,7 +70,7 @@ def constant_loss(
     share = None if weights is None else _shares(weights, targets.shape).reshape(columns.shape)
     closed = _CLOSED.get(type(loss))
     if closed is None or (share is not None and closed is _absolute):
-        closed = _searched
+        closed = _searched if search else _of_mean
     each = closed(loss, columns, share)
     if isinstance(loss, HalfSquaredError):  # a sum over the last axis
         each = each * (0.5 if targets.ndim == 1 else 0.5 * targets.shape[-1])
@@ -140,6 +147,10 @@ def _binary(loss: Loss, y: Array, share: Array | None) -> Array:
     smoothing = loss.options["label_smoothing"]
     q = (1 - smoothing) * _mean(y, share) + smoothing / 2
     return _entropy(np.stack([q, 1 - q], axis=-1))
+
+
+def _of_mean(loss: Loss, y: Array, share: Array | None) -> Array:
+    return _at(loss.for_predictions(), y, share, _mean(y, share))
 
 
 def _searched(loss: Loss, y: Array, share: Array | None) -> Array:

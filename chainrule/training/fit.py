@@ -35,7 +35,7 @@ from chainrule.training.last_run import LastRun
 from chainrule.training.loop import Loop, measure
 from chainrule.training.mixup import Mixup
 from chainrule.training.prediction import outputs_in_batches, to_arrays
-from chainrule.training.progress import Verbose, make_progress
+from chainrule.training.progress import Progress, Verbose, make_progress
 from chainrule.training.states import batch_rows, check_order, kept_states, reset_states
 from chainrule.training.step import EvaluationStep, FullBatchStep, TrainingStep
 from chainrule.training.targets import as_targets, fit_targets, stratify_labels
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 BatchSize = int | Literal["auto"] | None
 EVALUATION_ROWS = 256
+#: The curve of a shorter run says nothing.
+TELLING_EPOCHS = 8
 
 
 @dataclass
@@ -145,6 +147,8 @@ def _fit(
         history.notes.append(
             "never trained, the loss does not depend on them: " + ", ".join(setup.step.untrained)
         )
+    if history.epochs >= TELLING_EPOCHS or history.stopped_by == "not_finite":
+        _tell_trouble(model, setup.loss, batches, outputs, history, progress)
     return history
 
 
@@ -409,6 +413,23 @@ def directions(
     for callback in callbacks:
         known.update(callback.logged)
     return known
+
+
+def _tell_trouble(
+    model: "Model",
+    loss: Loss,
+    batches: Batches,
+    outputs: Tensor,
+    history: History,
+    progress: Progress | None,
+) -> None:
+    from chainrule.training.stalled import find_trouble  # not needed in short runs
+
+    trouble = find_trouble(model, loss, batches.data, outputs, history, batches.steps)
+    if trouble is not None:
+        history.notes.append(trouble)
+        if progress is not None:
+            progress.say(trouble)
 
 
 def _watch(step: TrainingStep, watch: bool | int) -> "Watch | None":

@@ -30,6 +30,9 @@ class Progress(Protocol):
     def stop(self, reason: str) -> None:
         """The run is over."""
 
+    def say(self, line: str) -> None:
+        """Something to know after the run."""
+
 
 def make_progress(verbose: Verbose, epochs: int) -> Progress | None:
     """The display for this setting, or None for none.
@@ -103,7 +106,11 @@ class LineProgress:
 
     def stop(self, reason: str) -> None:
         """Write why the run ended."""
-        sys.stderr.write(reason + "\n")
+        self.say(reason)
+
+    def say(self, line: str) -> None:
+        """Write a line."""
+        sys.stderr.write(line + "\n")
 
 
 class LiveProgress:
@@ -155,7 +162,11 @@ class LiveProgress:
         )
         self._display.stop()
         if reason:
-            self._display.console.print(reason, style="dim", highlight=False)
+            self.say(reason)
+
+    def say(self, line: str) -> None:
+        """Put a line below the last state."""
+        self._display.console.print(line, style="dim", highlight=False)
 
     def _draw(self, epoch: int, done: float, numbers: str) -> None:
         self._shown = time.perf_counter()

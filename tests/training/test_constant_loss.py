@@ -105,6 +105,14 @@ def test_many_rows_are_searched_in_part_and_measured_whole() -> None:
     assert exact <= found(cr.losses.get("quantile"), y) * (1 + 1e-9) <= exact * 1.001
 
 
+def test_without_a_search_the_mean_is_taken() -> None:
+    for name in ("huber", "quantile", "mape", "poisson"):
+        loss = cr.losses.get(name)
+        rough = constant_loss(loss, VALUES, search=False)
+        assert rough == pytest.approx(float(loss(VALUES, np.full_like(VALUES, VALUES.mean()))))
+        assert found(loss, VALUES) <= rough * (1 + 1e-6)
+
+
 def test_unknown_losses_say_so() -> None:
     for name in ("ctc", "cosine_similarity", "gaussian_nll", "categorical_hinge"):
         assert constant_loss(cr.losses.get(name), np.ones((4, 2))) is None

@@ -240,6 +240,8 @@ def test_progress_lives_during_validation(monkeypatch: pytest.MonkeyPatch) -> No
 
         def stop(self, reason: str) -> None: ...
 
+        def say(self, line: str) -> None: ...
+
     monkeypatch.setattr("chainrule.training.fit.make_progress", lambda *given: Shown())
     model.fit(x[:32], y[:32], loss="cross_entropy", batch_size=16, validation_data=(x, y))
     assert shown.count("run") >= 3
