@@ -8,6 +8,7 @@ import click
 
 from chainrule import __version__
 from chainrule.cli.commands.demo import demo
+from chainrule.cli.commands.diagnose import diagnose
 from chainrule.cli.commands.evaluate import evaluate
 from chainrule.cli.commands.explain import explain
 from chainrule.cli.commands.generate import generate
@@ -30,6 +31,7 @@ EXIT_INTERRUPTED = 130
         "chainrule predict penguins.safetensors new.csv --out answers.csv",
         "chainrule evaluate penguins.safetensors test.csv",
         "chainrule summary penguins.safetensors",
+        "chainrule diagnose penguins.csv --target species",
         "chainrule demo",
     ),
 )
@@ -38,7 +40,7 @@ def commands() -> None:
     """Train neural networks on tables: CSV, TSV or Parquet files with one row for each case."""
 
 
-for command in (train, predict, transcribe, evaluate, explain, summary, demo, generate):
+for command in (train, predict, transcribe, evaluate, explain, diagnose, summary, demo, generate):
     commands.add_command(command)
 
 

@@ -1,9 +1,9 @@
 """Repairing a run: the remedies of its causes, one after another, each kept only if it helps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from chainrule.diagnosis.case import Case, replace_data
 from chainrule.diagnosis.recipe import Recipe, Trained
@@ -31,13 +31,13 @@ class Repaired:
     """What a repair gave; ``print`` shows the table.
 
     Attributes:
-        model: the new model, trained; the old one if nothing helped.
+        model: the new model (or estimator), trained; the old one if nothing helped.
         history: of its training; None for the old one of a fit that failed.
         rows: the run as it was, then each remedy that was tried.
         applied: the codes of the causes whose remedies were kept.
     """
 
-    model: Model
+    model: Any
     history: History | None
     rows: tuple[Row, ...]
     applied: tuple[str, ...]
@@ -66,7 +66,10 @@ class Repaired:
 
 
 def repaired(
-    case: Case, causes: Sequence[Cause], apply: "Literal['safe', 'all'] | Sequence[str]"
+    case: Case,
+    causes: Sequence[Cause],
+    apply: "Literal['safe', 'all'] | Sequence[str]",
+    wrap: Callable[[Model], Any],
 ) -> Repaired:
     """Train with the remedies of the causes; see `Report.repair`."""
     recipe, model, history = case.recipe, case.model, case.history
@@ -87,7 +90,7 @@ def repaired(
                 model, history = trained.model, trained.history
                 applied.append(cause.code)
                 break
-    return Repaired(model, history, tuple(rows), tuple(applied))
+    return Repaired(wrap(model), history, tuple(rows), tuple(applied))
 
 
 def _chosen(

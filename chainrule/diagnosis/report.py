@@ -1,13 +1,14 @@
 """What `diagnose` returns: the causes in words, what else was seen, and the way to repair."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.engine import Candidate, Examination, plain
 from chainrule.diagnosis.finding import Fault, Remedy
+from chainrule.training.model import Model
 
 Verdict = Literal["causes", "healthy", "unknown", "no signal"]
 WIDTH = 100
@@ -71,8 +72,15 @@ class Report:
         unchecked: codes of the faults that could not be looked for, and why.
     """
 
-    def __init__(self, case: Case, examination: Examination, verdict: Verdict) -> None:
+    def __init__(
+        self,
+        case: Case,
+        examination: Examination,
+        verdict: Verdict,
+        wrap: Callable[[Model], Any] = lambda model: model,
+    ) -> None:
         self._case = case
+        self._wrap = wrap
         self.verdict = verdict
         self.causes = [_cause(case, c, chance) for c, chance in examination.causes]
         self.notes = [_cause(case, c, c.score) for c in examination.notes]
@@ -80,6 +88,15 @@ class Report:
         self.unchecked = examination.unchecked
 
     def __str__(self) -> str:
+        lines = [self.text()]
+        if any(remedy.apply for cause in self.causes for remedy in cause.remedies):
+            lines += ["", 'report.repair() tries what is safe, report.repair(apply="all") the rest']
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def text(self) -> str:
+        """The findings in words."""
         case = self._case
         count = f"{len(self.causes)} cause" + ("s" if len(self.causes) > 1 else "")
         lines = [f"Diagnosis of {case.model.name!r}: {_VERDICTS[self.verdict].format(count=count)}"]
@@ -98,11 +115,7 @@ class Report:
         lines += ["", f"Checked and in order: {len(self.passed)} of {self._looked_for} faults"]
         if self.unchecked:
             lines.append(f"Not checked: {', '.join(self.unchecked)}")
-        if any(remedy.apply for cause in self.causes for remedy in cause.remedies):
-            lines += ["", 'report.repair() tries what is safe, report.repair(apply="all") the rest']
         return "\n".join(lines)
-
-    __repr__ = __str__
 
     @property
     def _looked_for(self) -> int:
@@ -135,7 +148,7 @@ class Report:
         """
         from chainrule.diagnosis.repair import repaired
 
-        return repaired(self._case, self.causes, apply)
+        return repaired(self._case, self.causes, apply, self._wrap)
 
 
 def _cause(case: Case, candidate: Candidate, probability: float) -> Cause:

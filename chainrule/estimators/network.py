@@ -126,25 +126,55 @@ class NetworkEstimator(Estimator):
             features = self._features(inputs)
             seed = seed_of(self.random_state)
             plan, optimizer = self._build(features, parameters, seed)
+            row_weights = self._row_weights(targets, weights, parameters)
             history = self.model_.fit(
                 features,
                 targets,
-                loss=self._loss,
                 optimizer=optimizer,
-                metrics=self._metrics(),
-                epochs=int(parameters["epochs"]),
-                batch_size=plan.batch_size,
-                until=parameters["until"],
-                validation_split=plan.validation_fraction,
-                sample_weight=self._row_weights(targets, weights, parameters),
-                early_stopping=plan.early_stopping,
-                mixup=parameters.get("mixup", 0.0),
-                callbacks=parameters["callbacks"],
+                sample_weight=row_weights,
                 seed=seed,
                 verbose=parameters["verbose"],
+                **self._run_settings(parameters, plan),
             )
             self._record(history, epochs_before=0, losses_before=[])
         return self
+
+    def _run_settings(self, parameters: dict[str, Any], plan: Plan) -> dict[str, Any]:
+        """Keywords of `Model.fit` for a whole run."""
+        return {
+            "loss": self._loss,
+            "metrics": self._metrics(),
+            "epochs": int(parameters["epochs"]),
+            "batch_size": plan.batch_size,
+            "until": parameters["until"],
+            "validation_split": plan.validation_fraction,
+            "early_stopping": plan.early_stopping,
+            "mixup": parameters.get("mixup", 0.0),
+            "callbacks": parameters["callbacks"],
+        }
+
+    def trained_again(self, features: Array, targets: Array) -> Model:
+        """A new network like ``model_``, trained from new first weights as `fit` trains.
+
+        Args:
+            features, targets: what `network_examples` gives.
+        """
+        parameters = self._checked_parameters()
+        optimizer = make_optimizer(parameters, len(features))
+        plan = make_plan(parameters, len(features), optimizer.full_batch)
+        network, seed = copy.deepcopy(self.model_), seed_of(self.random_state)
+        network.reinitialize(seed)
+        self._loss = self._choose_loss(network(features[:2]), parameters)
+        network.fit(
+            features,
+            targets,
+            optimizer=optimizer,
+            sample_weight=self._row_weights(targets, None, parameters),
+            seed=seed,
+            verbose=0,
+            **self._run_settings(parameters, plan),
+        )
+        return network
 
     def _continue(
         self, X: Any, y: Any, sample_weight: Any, parameters: dict[str, Any], known_targets: bool

@@ -45,14 +45,14 @@ def train_tables(request: TrainRequest) -> None:
     path = request.out or f"{Path(data).stem}.safetensors"
     check_model_output(path)
     table = read_examples(data, request.target, request.encoding, own["ignore"])
-    decision = _decide(table.target, own["task"])
+    decision = decide(table.target, own["task"])
     column = only_text_column(table.inputs, table.target.name)
     if column is not None and decision.task == "classification" and own["hidden"] is None:
         train_texts(replace(request, own={**own, "text": column}))
         return
     labels = table.target.values if decision.task == "classification" else None
     train_rows, test_rows = split(request, len(table), labels, table.inputs.source, "rows")
-    estimator = _make_estimator(decision.task, request)
+    estimator = make_estimator(decision.task, request)
     fit(estimator, *table.take(train_rows))
     estimator.save(path)
     scores = score(estimator, *table.take(test_rows)) if len(test_rows) else None
@@ -63,7 +63,7 @@ def train_tables(request: TrainRequest) -> None:
         report.print_json(_facts(run))
 
 
-def _decide(target: Column, task: Task | None) -> TaskDecision:
+def decide(target: Column, task: Task | None) -> TaskDecision:
     """The task, after a check that the target can be learned that way."""
     where = f"target {target.name!r}"
     decision = infer_task(target, where)
@@ -74,7 +74,8 @@ def _decide(target: Column, task: Task | None) -> TaskDecision:
     return decision
 
 
-def _make_estimator(task: str, request: TrainRequest) -> Estimator:
+def make_estimator(task: str, request: TrainRequest) -> Estimator:
+    """The estimator with the settings asked for."""
     kind = NetworkClassifier if task == "classification" else NetworkRegressor
     settings = dict(request.settings)
     if request.own["hidden"] is not None:
