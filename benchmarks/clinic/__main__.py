@@ -34,6 +34,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--subjects", default="", metavar="A,B", help="only these; default all")
     add("--seeds", type=int, default=2, help="planted runs to diagnose in a cell (2)")
     add("--cells", type=int, default=0, help="of each fault and half at most so many (all)")
+    add("--doubles", type=int, default=4, help="pairs of faults on a subject and severity (4)")
     add("--healthy", type=int, default=400, help="healthy runs in all (400)")
     add("--half", choices=("calibrate", "report", "all"), default="all")
     add("--ablation", choices=tuple(ABLATIONS), default="full", help="leave probes out")
@@ -42,6 +43,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--processes", type=int, default=2)
     add("--out", type=Path, required=True, metavar="FILE", help="the JSON lines")
     add("--scores", action="store_true", help="print the tables of FILE and run nothing")
+    add(
+        "--compare",
+        nargs="*",
+        default=[],
+        metavar="NAME=FILE",
+        help="print other files' measures beside this one's, for ablations; runs nothing",
+    )
     given = parser.parse_args(arguments)
     given.faults = _chosen(parser, "--faults", given.faults, table.CODES)
     given.subjects = _chosen(parser, "--subjects", given.subjects, tuple(subjects.PLANS))
@@ -83,6 +91,17 @@ def planted_jobs(given: argparse.Namespace, references: dict[str, Line]) -> list
         for key, cells in found.items():
             found[key] = sorted(cells, key=lambda job: judging.digest(job.key))[: given.cells]
     return [job for cells in found.values() for job in cells]
+
+
+def double_jobs(given: argparse.Namespace, references: dict[str, Line]) -> list[Job]:
+    """Two faults in one run: so many pairs for each subject and severity."""
+    return [
+        Job("planted", name, pair, severity, reference=references[name])
+        for name in references
+        for pair in table.doubles(name, given.doubles, judging.digest, given.faults)
+        for severity in range(table.SEVERITIES)
+        if given.half in ("all", judging.half_of(name, severity, tuple(subjects.PLANS)))
+    ]
 
 
 def healthy_jobs(given: argparse.Namespace) -> list[Job]:
@@ -152,15 +171,27 @@ def _said(found: Sequence[Line]) -> str:
     return f"{where}: {'; '.join(parts)}"
 
 
+def _name_and_file(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    return name, Path(path)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, save the tables beside the lines."""
     given = parse(arguments)
     lines = read(given.out)
+    if given.compare:
+        named = {"full": given.out, **dict(_name_and_file(text) for text in given.compare)}
+        print(
+            tables.compared({name: score(read(path), given.half) for name, path in named.items()})
+        )
+        return 0
     if not given.scores:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         run_all([Job("reference", name) for name in given.subjects], given, lines)
         references = {line["subject"]: line for line in lines if line["kind"] == "reference"}
-        run_all([*planted_jobs(given, references), *healthy_jobs(given)], given, lines)
+        jobs = [*planted_jobs(given, references), *healthy_jobs(given)]
+        run_all([*jobs, *double_jobs(given, references)], given, lines)
     found = score(lines, given.half)
     text = tables.as_markdown(found, lines, given.half)
     print(text)

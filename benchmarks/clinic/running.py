@@ -31,6 +31,8 @@ REFERENCE_SEEDS = 20
 #: Planted runs that tell whether a fault hurts. Where no distribution is compared, two are enough:
 #: of times the first is left out, which has loading and compiling in it.
 JUDGED_SEEDS, FEW_SEEDS = 5, 2
+#: What the baseline that only knows the learning rate tries.
+OTHER_RATES = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class _Planted:
 
 def _planted(job: Job, options: Options) -> list[Line]:
     assert job.reference is not None
-    plant = next(plant for plant in table.all() if plant.name == job.name)
+    plant = table.named(job.name)
     subject = subjects.get(job.subject, options.data)
     few = plant.judged in ("exact", "time")
     seeds = max(FEW_SEEDS, options.seeds) if few else JUDGED_SEEDS
@@ -216,7 +218,8 @@ def _diagnosed(plant: Plant, subject: Subject, job: Job, one: _Planted, options:
     if callable(place):
         place = place(one.recipe, job.severity, _random(plant, subject, job.severity, one.seed))
     line: Line = {
-        "kind": "planted", "seed": one.seed, "score": before,
+        "kind": "double" if table.PLUS in plant.code else "planted",
+        "seed": one.seed, "score": before,
         "healthy": float(np.median(job.reference["scores"])),
         "healthy_seconds": float(np.median(job.reference["seconds"])),
         "seconds": one.trained.seconds, "place": _plain(place),
@@ -228,9 +231,25 @@ def _diagnosed(plant: Plant, subject: Subject, job: Job, one: _Planted, options:
         return line
     causes = [cause["code"] for cause in found["causes"]]
     line["repair"] = _repaired(report, "all", subject, one.test)
+    if plant.judged == "score":
+        line["rate search"] = _other_rates(one, subject)
     if causes and causes[0] != plant.code:
         line["alone"] = _repaired(report, causes[:1], subject, one.test)
     return line
+
+
+def _other_rates(one: _Planted, subject: Subject) -> Line:
+    """What changing nothing but the learning rate reaches: the best of three on validation rows."""
+    runs = [(one.recipe, one.trained)]
+    for factor in OTHER_RATES:
+        try:
+            recipe = one.recipe.with_rate(one.recipe.learning_rate * factor)
+            runs.append((recipe, recipe.train()))
+        except (ValueError, TypeError):  # an optimizer without a rate
+            continue
+    validation = one.recipe.validation or (one.recipe.x, one.recipe.y)
+    _, best = max(runs, key=lambda run: _score(subject, run[1], validation))
+    return {"score": _score(subject, best, one.test)}
 
 
 # ---- healthy

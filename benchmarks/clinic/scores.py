@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clinic.plants.table import CODES
+from benchmarks.clinic.plants.table import CODES, PLUS
 
 Line = dict[str, Any]
 
@@ -29,7 +29,13 @@ ROWS = "rows"
 
 def causes(line: Line) -> list[str]:
     """The codes that were named, the most probable first."""
-    return [cause["code"] for cause in line["diagnosis"]["causes"]]
+    return [str(cause["code"]) for cause in line["diagnosis"]["causes"]]
+
+
+def first_of(line: Line) -> str:
+    """The code that was named first, ``"nothing"`` if none was."""
+    codes = causes(line)
+    return codes[0] if codes else "nothing"
 
 
 def first(line: Line) -> bool:
@@ -124,6 +130,10 @@ class Scores:
         cost: seconds of a diagnosis over those of the training, median.
         errors: diagnoses that failed.
         rejected: cells whose fault does not hurt.
+        doubles: runs with two faults.
+        double_top1: share of them where one of the two was named first.
+        double_top3: share where both were among three.
+        rate_search: share repaired, over faults as above, by nothing but a better learning rate.
     """
 
     faults: tuple[FaultScore, ...]
@@ -146,6 +156,10 @@ class Scores:
     cost: float
     errors: int
     rejected: int
+    doubles: int
+    double_top1: float | None
+    double_top3: float | None
+    rate_search: float | None
 
 
 def score(lines: Iterable[Line], half: str = "all") -> Scores:
@@ -153,6 +167,7 @@ def score(lines: Iterable[Line], half: str = "all") -> Scores:
     lines = list(lines)
     chosen = [line for line in lines if half == "all" or line.get("half") == half]
     planted = [line for line in chosen if line["kind"] == "planted"]
+    twice = [line for line in chosen if line["kind"] == "double"]
     well = [line for line in chosen if line["kind"] == "healthy"]
     faults = tuple(_fault(code, runs) for code, runs in _by_code(planted) if runs)
     alarms = [bool(causes(line)) for line in well]
@@ -180,6 +195,10 @@ def score(lines: Iterable[Line], half: str = "all") -> Scores:
         errors=sum(line["diagnosis"]["verdict"] == "error" for line in diagnosed)
         + sum(line["kind"] == "failed" for line in lines),
         rejected=sum(line["kind"] == "rejected" for line in lines),
+        doubles=len(twice),
+        double_top1=share([first_of(line) in line["code"].split(PLUS) for line in twice]),
+        double_top3=share([set(line["code"].split(PLUS)) <= set(causes(line)) for line in twice]),
+        rate_search=_rate_search(planted),
     )
 
 
@@ -202,6 +221,17 @@ def _fault(code: str, runs: Sequence[Line]) -> FaultScore:
         share([found for line in runs if (found := is_located(line)) is not None]),
         share([bool(found) for found in repaired]) if repaired else None,
     )
+
+
+def _rate_search(planted: Sequence[Line]) -> float | None:
+    shares = []
+    for _, runs in _by_code(planted):
+        tried = [line for line in runs if _can_be_repaired(line) and "rate search" in line]
+        reached = [line["rate search"]["score"] for line in tried]
+        found = share([r >= REPAIRED_SHARE * line["healthy"] for r, line in zip(reached, tried)])
+        if found is not None:
+            shares.append(found)
+    return sum(shares) / len(shares) if shares else None
 
 
 def _can_be_repaired(line: Line) -> bool:
@@ -253,6 +283,7 @@ def stated(lines: Iterable[Line]) -> list[tuple[float, bool]]:
     return [
         (float(cause["probability"]), cause["code"] == line.get("code"))
         for line in lines
+        if line["kind"] in ("planted", "healthy")
         for cause in line["diagnosis"]["causes"]
     ]
 
@@ -266,12 +297,26 @@ def calibration_error(said: Sequence[tuple[float, bool]]) -> float:
     """
     bins: dict[int, list[tuple[float, bool]]] = defaultdict(list)
     for chance, right in said:
-        bins[min(int(chance * BINS), BINS - 1)].append((chance, right))
+        bins[_bin(chance)].append((chance, right))
     error = 0.0
     for found in bins.values():
         chances, rights = zip(*found, strict=True)
         error += len(found) * abs(sum(chances) / len(found) - sum(rights) / len(found))
     return error / len(said) if said else 0.0
+
+
+def reliability(said: Sequence[tuple[float, bool]]) -> list[tuple[float, float, int, float]]:
+    """For each bin with statements: from, to, how many, the share that was right."""
+    rows = []
+    for index in range(BINS):
+        rights = [right for chance, right in said if _bin(chance) == index]
+        if rights:
+            rows.append((index / BINS, (index + 1) / BINS, len(rights), sum(rights) / len(rights)))
+    return rows
+
+
+def _bin(chance: float) -> int:
+    return min(int(chance * BINS), BINS - 1)
 
 
 # ---- what to compare with
@@ -295,7 +340,7 @@ def confusions(lines: Iterable[Line], half: str = "all") -> list[tuple[str, str,
     for line in lines:
         if line["kind"] != "planted" or half not in ("all", line["half"]) or first(line):
             continue
-        counts[line["code"], next(iter(causes(line)), "nothing")] += 1
+        counts[line["code"], first_of(line)] += 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [(*pair, count) for pair, count in ordered]
 

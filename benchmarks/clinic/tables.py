@@ -1,8 +1,17 @@
 """The scores as text: Markdown that reads well in a terminal too."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.clinic.scores import FaultScore, Line, Scores, alarms, baselines, confusions
+from benchmarks.clinic.scores import (
+    FaultScore,
+    Line,
+    Scores,
+    alarms,
+    baselines,
+    confusions,
+    reliability,
+    stated,
+)
 
 MOST_CONFUSIONS = 30
 
@@ -15,13 +24,34 @@ def as_markdown(found: Scores, lines: Iterable[Line], half: str = "all") -> str:
         _table(("planted", "named first", "runs"), confusions(lines, half)[:MOST_CONFUSIONS]),
         _table(("healthy case", "subject", "cause", "runs"), alarms(lines, half)),
     ]  # fmt: skip
+    said = stated(line for line in lines if half in ("all", line.get("half")))
+    parts.append(
+        _table(
+            ("probability", "causes", "right"),
+            [
+                (f"{low:.1f} to {high:.1f}", count, _number(right))
+                for low, high, count, right in reliability(said)
+            ],
+        )
+    )
     missing = f"Faults without a run: {', '.join(found.missing) or 'none'}."
     return "\n\n".join([*parts[:3], missing, *parts[3:]]) + "\n"
 
 
+def compared(sets: Mapping[str, Scores]) -> str:
+    """The summaries of several sets of runs side by side."""
+    columns = [dict(_measures(found)) for found in sets.values()]
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return _table(("measure", *sets), rows) + "\n"
+
+
 def _summary(found: Scores) -> str:
+    return _table(("measure", "value"), _measures(found))
+
+
+def _measures(found: Scores) -> list[tuple[str, str]]:
     limit = f"at most {_percent(found.false_alarm_limit)} (95 %)"
-    rows = [
+    return [
         ("faults with runs", f"{len(found.faults)} of {len(found.faults) + len(found.missing)}"),
         ("planted runs", str(found.runs)),
         ("healthy runs", str(found.healthy)),
@@ -40,15 +70,18 @@ def _summary(found: Scores) -> str:
         ("seconds of a diagnosis, median", f"{found.took:.2f}"),
         ("the same over training time", f"{found.cost:.1f}"),
         ("errors", str(found.errors)),
+        ("runs with two faults", str(found.doubles)),
+        ("one of the two first", _number(found.double_top1)),
+        ("both among three", _number(found.double_top3)),
     ]  # fmt: skip
-    return _table(("measure", "value"), rows)
 
 
 def _compared(found: Scores) -> str:
-    rows = [("diagnose", _number(found.top1), _number(found.top3))]
+    rows = [("diagnose", _number(found.top1), _number(found.top3), _number(found.repaired))]
+    repaired = {"always the learning rate": _number(found.rate_search)}
     for name, (top1, top3) in baselines(found).items():
-        rows.append((name, _number(top1), _number(top3)))
-    return _table(("who", "top1", "top3"), rows)
+        rows.append((name, _number(top1), _number(top3), repaired.get(name, "-")))
+    return _table(("who", "top1", "top3", "repaired"), rows)
 
 
 def _faults(faults: Sequence[FaultScore]) -> str:

@@ -139,6 +139,41 @@ def test_baselines_and_confusions() -> None:
     assert scores.alarms([well(cause("G1")), well()]) == [("reference", "moons", "G1", 1)]
 
 
+def test_two_faults_are_scored_by_themselves() -> None:
+    def line(*codes: str) -> dict[str, Any]:
+        return planted("O1 + V5", *map(cause, codes), kind="double")
+
+    lines = [line("V5"), line("D3", "O1", "V5"), line("O1", "V5"), line()]
+    found = scores.score([*lines, planted("O2")])
+    assert (found.doubles, found.double_top1, found.double_top3) == (4, 0.5, 0.5)
+    assert (found.runs, found.top1, found.calibration) == (1, 0, 0)
+
+
+def test_the_baseline_that_changes_the_rate_is_scored_like_a_repair() -> None:
+    lines = [
+        planted("O1", **{"repair": {"score": 1.0}, "rate search": {"score": reached}})
+        for reached in (0.96, 0.94)
+    ]
+    other = planted("V5", **{"repair": {"score": 1.0}, "rate search": {"score": 0.99}})
+    no_remedy = planted("T6", **{"repair": {"score": 0.0}, "rate search": {"score": 0.99}})
+    assert scores.score([*lines, other, no_remedy]).rate_search == 0.75
+
+
+def test_sets_of_runs_are_put_side_by_side() -> None:
+    full, less = scores.score([planted("O1", cause("O1"))]), scores.score([planted("O1")])
+    text = tables.compared({"full": full, "static": less})
+    assert "| top1 strict                             | 1.00 " in text
+    assert text.splitlines()[0].split("|")[2:4] == [
+        " full                          ",
+        " static                        ",
+    ]
+
+
+def test_reliability_has_the_bins_of_the_error() -> None:
+    said = [(0.95, True), (0.99, False), (1.0, True), (0.52, False)]
+    assert scores.reliability(said) == [(0.5, 0.6, 1, 0.0), (0.9, 1.0, 3, 2 / 3)]
+
+
 def test_halves_are_scored_apart_and_tables_have_every_fault() -> None:
     lines = [planted("O1", cause("O1")), planted("O1", half="calibrate"), well(half="calibrate"),
              {"kind": "rejected", "half": "report"}]  # fmt: skip
@@ -405,6 +440,27 @@ def test_a_diagnosis_that_fails_is_a_line(
         ]
         == "failed"
     )
+
+
+def test_two_faults_in_one_run(small: running.Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    def narrow(recipe: Recipe, severity: int, random: np.random.Generator) -> Recipe:
+        return editing.rebuilt(recipe, lambda i, layer: editing.reconfigured(layer, units=2))
+
+    plants = (*table.FAMILIES[0].PLANTS, Plant("S2", ("moons",), narrow))
+    monkeypatch.setattr(table, "FAMILIES", (_Family(plants),))
+    names = table.doubles("moons", 9, judging.digest)
+    assert sorted(names) == ["S2 + O1", "S2 + O2"]
+    assert table.doubles("moons", 1, judging.digest) == names[:1]
+    assert table.doubles("moons", 9, judging.digest, ["S2", "O2"]) == ["S2 + O2"]
+    assert table.doubles("article", 9, judging.digest) == []
+    job = running.Job("planted", "moons", "S2 + O2", 0, reference=small)
+    line = running.run(job, running.Options(seeds=1, repair=False))[0]
+    assert (line["kind"], line["code"]) == ("double", "S2 + O2")
+    recipe = table.named("S2 + O2").edit(
+        subjects.get("moons").recipe(0), 0, np.random.default_rng(0)
+    )
+    assert recipe.learning_rate == 1e-7
+    assert recipe.make().layers[0].units == 2  # type: ignore[attr-defined]
 
 
 def test_healthy_cases_are_of_known_subjects_and_enough() -> None:

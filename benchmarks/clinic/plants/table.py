@@ -1,5 +1,8 @@
 """All planted faults."""
 
+import itertools
+from collections.abc import Callable, Sequence
+
 from benchmarks.clinic.plants import (
     Plant,
     activations,
@@ -23,6 +26,10 @@ FAMILIES = (
 COUNTS = {"D": 10, "T": 6, "S": 4, "V": 6, "O": 6, "N": 2, "R": 3, "G": 2, "E": 2}
 CODES = tuple(f"{group}{i}" for group, count in COUNTS.items() for i in range(1, count + 1))
 
+#: Between the names of two faults in one run.
+PLUS = " + "
+SEVERITIES = 2
+
 
 def all() -> tuple[Plant, ...]:
     """The rows of every family, in the order of the catalogue.
@@ -37,3 +44,48 @@ def all() -> tuple[Plant, ...]:
     if doubled or unknown:
         raise ValueError(f"plants: two rows named {doubled}, unknown codes {unknown}")
     return tuple(sorted(rows, key=lambda row: (CODES.index(row.code), row.variant)))
+
+
+def named(name: str) -> Plant:
+    """The row of this name, or two in one for ``"O1 + V5"``.
+
+    Raises:
+        KeyError: there is no such row.
+    """
+    first, plus, second = name.partition(PLUS)
+    rows = {row.name: row for row in all()}
+    return _both(rows[first], rows[second]) if plus else rows[first]
+
+
+def doubles(
+    subject: str, count: int, order: Callable[[str], str], codes: Sequence[str] = CODES
+) -> list[str]:
+    """Names of so many pairs of faults of different groups that one subject can have together.
+
+    Args:
+        subject: its name.
+        count: how many, at most.
+        order: gives a text for each name, by which they are sorted: a hash, so that nobody chose.
+        codes: only of these faults.
+    """
+    rows = [
+        row for row in all()
+        if row.code in codes and subject in row.subjects and row.severities == SEVERITIES
+        and row.judged == "score" and row.test is None
+    ]  # fmt: skip
+    names = [
+        first.name + PLUS + second.name
+        for first, second in itertools.combinations(rows, 2)
+        if first.code[0] != second.code[0]
+    ]
+    return sorted(names, key=order)[:count]
+
+
+def _both(first: Plant, second: Plant) -> Plant:
+    return Plant(
+        first.code + PLUS + second.code,
+        tuple(name for name in first.subjects if name in second.subjects),
+        lambda recipe, severity, random: second.edit(
+            first.edit(recipe, severity, random), severity, random
+        ),
+    )
