@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.diagnosis.case import Case, Twin
-from chainrule.diagnosis.finding import Evidence, Fault, Remedy
+from chainrule.diagnosis.finding import Evidence, Fault
 from chainrule.diagnosis.table import FAULTS
 
 #: A twin must be better by this much skill, and by the luck of a seed, to confirm a remedy.
@@ -39,14 +39,15 @@ class Candidate:
 
     fault: Fault
     evidence: Evidence
-    remedy: Remedy | None = None
     twin: Twin | None = None
     score: float = 0.0
 
     @property
     def gain(self) -> float | None:
-        """The skill that the remedy brings, or what the probe measured."""
-        return self.twin.gain if self.twin is not None else self.evidence.gain
+        """What the probe measured, else the skill that the remedy brings."""
+        if self.evidence.gain is not None:
+            return self.evidence.gain
+        return self.twin.gain if self.twin is not None else None
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def examine(case: Case, most_cost: int = 2, twins: bool = True) -> Examination:
     chances = [(c, probability_of(c.score)) for c in ranked]
     causes = [pair for pair in chances if pair[1] >= LEAST_PROBABILITY][:MOST_CAUSES]
     chosen = [c for c, _ in causes]
+    if twins:
+        _measure_gains(case, chosen)
     notes = [c for c in ranked if c not in chosen]
     return Examination(causes, notes, passed, unchecked, _poor(case))
 
@@ -121,12 +124,22 @@ def _try_remedies(case: Case, found: Sequence[Candidate]) -> None:
     """Run a twin for the candidates whose harm is not measured yet."""
     open_ones = [c for c in found if not c.evidence.settled]
     for candidate in sorted(open_ones, key=lambda c: -c.evidence.strength)[:MOST_TWINS]:
-        remedy = next((r for r in candidate.evidence.remedies if r.apply is not None), None)
-        if remedy is None or remedy.apply is None or case.seconds_left < 0:
-            continue
-        changed = remedy.apply(case.short)
-        candidate.remedy = remedy
-        candidate.twin = case.twin(changed, f"{candidate.fault.code}: {remedy.line}")
+        _run_twin(case, candidate)
+
+
+def _measure_gains(case: Case, causes: Sequence[Candidate]) -> None:
+    """What the remedies of causes bring that no twin had to confirm."""
+    for candidate in causes:
+        if candidate.twin is None:
+            _run_twin(case, candidate)
+
+
+def _run_twin(case: Case, candidate: Candidate) -> None:
+    remedy = next((r for r in candidate.evidence.remedies if r.apply is not None), None)
+    if remedy is None or remedy.apply is None or case.seconds_left < 0:
+        return
+    changed = remedy.apply(case.short)
+    candidate.twin = case.twin(changed, f"{candidate.fault.code}: {remedy.line}")
 
 
 def _score(case: Case, found: Sequence[Candidate], twins: bool) -> None:

@@ -53,13 +53,10 @@ class Repaired:
         return [row.skill for row in self.rows if row.kept][-1]
 
     def __str__(self) -> str:
-        width = max(len(row.change) for row in self.rows)
-        lines = [f"{'change':<{width}}  skill on validation rows  on training rows"]
+        lines = ["skill on validation rows  on training rows  change"]
         for row in self.rows:
-            kept = "" if row.kept else "  (not kept)"
-            lines.append(
-                f"{row.change:<{width}}  {row.skill:24.3f}  {row.training_skill:16.3f}{kept}"
-            )
+            numbers = f"{row.skill:24.3f}  {row.training_skill:16.3f}"
+            lines.append(f"{numbers}  {row.change}{'' if row.kept else '  (not kept)'}")
         return "\n".join(lines)
 
     __repr__ = __str__

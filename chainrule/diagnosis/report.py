@@ -1,5 +1,6 @@
 """What `diagnose` returns: the causes in words, what else was seen, and the way to repair."""
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ class Cause:
         lines += [f"To fix: {remedy.line}" for remedy in self.remedies[:2]]
         if self.skill is not None:
             before, after = self.skill
-            lines.append(f"Tried: skill {before:.3f} before, {after:.3f} with the first remedy")
+            first = f"{before:.3f}" if math.isfinite(before) else "none"
+            lines.append(f"Tried: skill {first} before, {after:.3f} with the first remedy")
         return lines
 
 
@@ -152,12 +154,19 @@ class Report:
 
 
 def _cause(case: Case, candidate: Candidate, probability: float) -> Cause:
-    fault, evidence, twin = candidate.fault, candidate.evidence, candidate.twin
+    fault, evidence = candidate.fault, candidate.evidence
     return Cause(
         fault.code, fault.name, fault.advice, round(probability, 3), evidence.sentence,
         {key: plain(value) for key, value in evidence.place.items()}, evidence.remedies,
-        None if twin is None else (case.control_skill, twin.skill), candidate.gain,
+        _tried(case, candidate), candidate.gain,
     )  # fmt: skip
+
+
+def _tried(case: Case, candidate: Candidate) -> tuple[float, float] | None:
+    twin = candidate.twin
+    if twin is None or not math.isfinite(twin.skill):
+        return None
+    return (case.control_skill if case.usable else float("-inf")), twin.skill
 
 
 _ORDER = ("data", "structure", "rate and batch", "activation and loss", "initial weights")
