@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.metrics import Metric
+from chainrule.tensor.tensor import present_values
 from chainrule.training.batches import Batches
 from chainrule.training.callbacks import Callback, Logs, Run, overrides, single_number
 from chainrule.training.checkpoints import CheckpointFolder, Place
@@ -300,17 +301,18 @@ class Loop:
         step, looks = self._step, bool(self._before or self._after or self._progress)
         place = self._place
         batches = islice(self._batches.epoch(epoch), place.batches, None)
+        variables = [variable for variable, _ in step.state()]
         for number, (x, y, weights, weight) in enumerate(batches, place.batches):
             for callback in self._before:
                 callback.on_train_batch_begin(number, {})
             if self._watch is not None:
                 self._watch.look(x, y, weights)
-            before = step.state()
+            before = present_values(variables)
             begin = time.perf_counter()
             loss = step(x, y, weights)
             self._note_pace(1, time.perf_counter() - begin)
             if not math.isfinite(loss):
-                restore(before)
+                restore(tuple(zip(variables, before)))
                 self._not_finite(history, loss, epoch, number, step.origin(x, y, weights))
             place.note(np.array([loss]), np.array([weight]), place.rows + count_rows(x))
             if self._interrupt.pressed:
