@@ -1,14 +1,20 @@
 """Measurements that several probes share, made once for a case (`Case.once`)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import optimizers
+from chainrule.diagnosis.baselines import baseline
 from chainrule.diagnosis.case import Case
+from chainrule.optimizers import Optimizer
 from chainrule.tensor import tensor
 from chainrule.training.batches import Batches, Data
+from chainrule.training.constant import constant_loss
+from chainrule.training.explanation.record import StepRecord
 from chainrule.training.fit import probe, ready
 from chainrule.training.inputs import as_arrays
 from chainrule.training.nonfinite import restore
@@ -23,6 +29,14 @@ RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 SWEEP_STEPS = 100
 SWEEP_SECONDS = 2.0
 SWEEP_BATCHES = (8, 128)
+#: a skill that is more than chance, and a fit without a network that is (in standard errors).
+LEAST_SIGNAL = 0.05
+SIGNAL_Z = 3.0
+#: root mean squares of columns, and deviations of targets, that training copes with.
+ORDINARY = (0.02, 20.0)
+LARGEST_ACTIVATION, SMALLEST_ACTIVATION = 30.0, 3e-3
+#: of the gradient's length in the first kernel, as a share of the longest.
+SMALLEST_FLOW = 1e-3
 
 
 @dataclass(frozen=True)
@@ -32,17 +46,19 @@ class RateSweep:
     Attributes:
         rates: ascending.
         losses: of each step, (rates, steps); not finite where numbers overflowed.
+        untrained: of each batch at the first weights, (steps,).
         own: the place of the run's own rate (of a schedule, its largest).
     """
 
     rates: Array
     losses: Array
+    untrained: Array
     own: int
 
     @property
     def start(self) -> float:
-        """The loss before the first step."""
-        return float(self.losses[self.own, 0])
+        """The loss at the first weights, of the batches that ``reached`` looks at."""
+        return float(self.untrained[-max(1, len(self.untrained) // 5) :].mean())
 
     @property
     def reached(self) -> Array:
@@ -68,14 +84,81 @@ class RateSweep:
         """The run's own rate."""
         return float(self.rates[self.own])
 
+    def gentle(self, tolerance: float) -> int:
+        """The place of the smallest rate whose loss is within this of the lowest."""
+        reached = self.reached
+        return int(np.flatnonzero(reached <= reached.min() + tolerance)[0])
 
-def rate_sweep(case: Case) -> RateSweep | None:
+
+def rate_sweep(case: Case, optimizer: str | None = None) -> RateSweep | None:
     """A hundred steps at each of some learning rates, from the first weights (P4).
 
-    The optimizer and the batch size (between 8 and 128) are the run's; batches are shuffled. None
-    where no step can be made.
+    The batch size (between 8 and 128) is the run's; batches are shuffled. None where no step can be
+    made.
+
+    Args:
+        case: the run.
+        optimizer: the name of another optimizer to do it with; default the run's own.
     """
-    return case.once("rate sweep", lambda: _rate_sweep(case))
+    return case.once(f"rate sweep {optimizer}", lambda: _rate_sweep(case, optimizer))
+
+
+def base_loss(case: Case) -> float:
+    """The loss of the best constant prediction; that of the first weights where it is not known."""
+
+    def measure() -> float:
+        found = None
+        if case.loss is not None and case.usable:
+            found = constant_loss(case.loss, case.y)
+        sweep = rate_sweep(case) if found is None else None
+        return float(found) if found else (sweep.start if sweep is not None else float("nan"))
+
+    return case.once("base loss", measure)
+
+
+def begins_in_order(case: Case) -> bool:
+    """Whether inputs, targets, first weights and the gradients of the first step are of ordinary
+    size: else it is their fault and not that of the learning rate if training does not get on.
+    """
+    return case.once("begins in order", lambda: _begins_in_order(case))
+
+
+def _begins_in_order(case: Case) -> bool:
+    record = case.at_start
+    if record is None or not record.layers or not math.isfinite(record.loss):
+        return False
+    return _data_in_order(case) and _flows_in_order(record)
+
+
+def _data_in_order(case: Case) -> bool:
+    low, high = ORDINARY
+    if case.table is not None:
+        sizes = np.sqrt(np.square(case.table, dtype=np.float64).mean(axis=0))
+        sizes = sizes[sizes > 0]
+        if not sizes.size or sizes.max() > high or sizes.max() < low:
+            return False
+    if case.task.kind != "numbers":
+        return True
+    targets = case.y.reshape(len(case.y), -1).astype(np.float64)
+    spread, middle = targets.std(axis=0), np.abs(targets.mean(axis=0))
+    return bool((spread < high).all() and (spread > low).any() and (middle < 5 * spread + 1).all())
+
+
+def _flows_in_order(record: StepRecord) -> bool:
+    """Whether activations and gradients of the first step have ordinary sizes."""
+    sizes = [_size(layer.a) for layer in record.layers]
+    if max(sizes) > LARGEST_ACTIVATION or min(sizes[:-1], default=1.0) < SMALLEST_ACTIVATION:
+        return False
+    kernels = [w for w in record.weights if w.before.ndim > 1 and _size(w.gradient) > 0]
+    if len(kernels) < 2:
+        return True
+    sizes = [_size(w.gradient) * math.sqrt(w.before.size) for w in kernels]
+    return sizes[0] > SMALLEST_FLOW * max(sizes)
+
+
+def _size(values: Array) -> float:
+    """The root mean square."""
+    return float(np.sqrt(np.square(values, dtype=np.float64).mean())) if values.size else 0.0
 
 
 def largest_rate(case: Case) -> float:
@@ -94,22 +177,53 @@ def rates_of_run(case: Case) -> Array:
     return np.array([float(optimizer.schedule(tensor(int(place)))) for place in places])
 
 
-def _rate_sweep(case: Case) -> RateSweep | None:
-    if case.loss is None or not case.usable or case.recipe.optimizer().full_batch:
+def signal(case: Case) -> bool:
+    """Whether anything beats the constant prediction on rows that it was not fitted to: the run,
+    its twins so far, a fit without a network, or the run at the best rate of the sweep.
+
+    That nothing does can be the fault of the data or of how their rows were joined; it cannot be
+    told from targets that nobody could predict.
+    """
+    return case.once("signal", lambda: _signal(case))
+
+
+def _signal(case: Case) -> bool:
+    if not case.usable or case.task.kind == "other":
+        return True
+    reached = [case.control_skill, *(twin.skill for twin in case.twins)]
+    if any(np.isfinite(found) and found > LEAST_SIGNAL for found in reached):
+        return True
+    known = baseline(case)
+    if known is not None and known.z > SIGNAL_Z:
+        return True
+    sweep = rate_sweep(case)
+    rate = 1e-3 if sweep is None else sweep.best_rate
+    twin = case.twin(case.short.with_rate(rate), "signal: the best rate")
+    return bool(np.isfinite(twin.skill) and twin.skill > LEAST_SIGNAL)
+
+
+def _rate_sweep(case: Case, optimizer: str | None) -> RateSweep | None:
+    own_kind = case.recipe.optimizer()
+    if case.loss is None or not case.usable or (optimizer is None and own_kind.full_batch):
         return None
     own = largest_rate(case)
     rates = np.unique([rate for rate in RATES if not 0.7 < rate / max(own, 1e-30) < 1.4] + [own])
     try:
-        step, data = _prepared_step(case)
+        step, data = prepared_step(case, None if optimizer is None else optimizers.get(optimizer))
         rows = _sweep_rows(case, data)
-        losses = _sweep(step, Batches(data, None).tensors(), rows, rates)
+        losses = _sweep(step, Batches(data, None).tensors(), rows, np.append(rates, 0.0))
     except (ValueError, TypeError, ArithmeticError, RuntimeError):  # fit would refuse it too
         return None
-    return RateSweep(rates, losses, int(np.searchsorted(rates, own)))
+    return RateSweep(rates, losses[:-1], losses[-1], int(np.searchsorted(rates, own)))
 
 
-def _prepared_step(case: Case) -> tuple[TrainingStep, Data]:
-    """A training step of a new copy of the model, and the training rows."""
+def prepared_step(case: Case, optimizer: Optimizer | None = None) -> tuple[TrainingStep, Data]:
+    """A training step of a new copy of the model, and the training rows.
+
+    Args:
+        case: the run.
+        optimizer: default the run's, at its largest rate.
+    """
     assert case.loss is not None
     model, settings = case.recipe.make(), case.recipe.settings
     inputs = as_arrays(case.x, "x", "diagnose")
@@ -121,8 +235,8 @@ def _prepared_step(case: Case) -> tuple[TrainingStep, Data]:
     )
     if weights is not None:
         data = Data(data.x, data.y, weights.astype(outputs.dtype))
-    rate = largest_rate(case)
-    optimizer = case.recipe.with_rate(rate).optimizer()
+    if optimizer is None:
+        optimizer = case.recipe.with_rate(largest_rate(case)).optimizer()
     optimizer.build(model.trainable_variables)
     return TrainingStep(model, case.loss, optimizer), data
 
