@@ -6,6 +6,7 @@ const button = document.querySelector("button");
 const told = document.querySelector("footer");
 const hint = told.textContent;
 let frozen = null;
+let pointer = "";
 
 const visible = () => articles.find((article) => !article.hidden);
 const numbers = (within) => [...within.querySelectorAll("data")];
@@ -19,12 +20,14 @@ function clear() {
 function choose(number) {
   clear();
   number.classList.add("chosen");
-  const sources = (number.dataset.from || "").split(" ").filter(Boolean);
-  for (const other of numbers(visible())) {
-    const name = other.dataset.name || "";
-    if (other !== number && sources.some((s) => name === s || name.startsWith(s + "."))) {
-      other.classList.add("source");
-    }
+  const others = numbers(visible()).filter((other) => other !== number && other.dataset.name);
+  const named = (source) => others.filter(
+    ({ dataset: { name } }) => name === source || name.startsWith(source + "."));
+  for (const source of (number.dataset.from || "").split(" ").filter(Boolean)) {
+    // Of a large array only a few numbers are shown: if not this one, those of its array.
+    const exact = named(source);
+    const found = exact.length ? exact : named(source.split(".")[0]);
+    found.forEach((other) => other.classList.add("source"));
   }
   const rule = number.dataset.rule ? "  |  " + number.dataset.rule : "";
   told.textContent = number.value + rule;
@@ -93,11 +96,14 @@ function walk(event) {
 slider.addEventListener("input", () => show(Number(slider.value)));
 button.addEventListener("click", freeze);
 document.addEventListener("keydown", walk);
-document.addEventListener("pointerover", (event) => {
+document.addEventListener("pointermove", (event) => {
   const number = event.target.closest("data");
-  if (number) {
+  // A pointer that rests while the page scrolls below it chooses nothing.
+  const place = event.screenX + "," + event.screenY;
+  if (number && place !== pointer) {
     choose(number);
   }
+  pointer = place;
 });
 document.addEventListener("click", (event) => {
   const number = event.target.closest("data");

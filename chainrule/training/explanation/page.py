@@ -87,12 +87,13 @@ def _blocks(blocks: Blocks) -> str:
 def _line(line: Line) -> str:
     kind = "in" if line.head.startswith(" ") else "top"
     body = "".join(map(_piece, line.body))
-    return f'<p class="{kind}">{html.escape(line.head.strip())} {body}</p>'
+    return f'<p class="{kind}"><span>{html.escape(line.head.strip())}</span> {body}</p>'
 
 
 def _piece(piece: Piece) -> str:
     if not isinstance(piece, Number):
-        return html.escape(piece)
+        text = html.escape(piece)
+        return f"{text[:-1]}&nbsp;" if text.endswith("] ") else text  # a place and its number
     full = html.escape(piece.full)
     parts = {"name": piece.name, "from": " ".join(piece.sources), "rule": piece.rule}
     data = "".join(f' data-{k}="{html.escape(v)}"' for k, v in parts.items() if v)
