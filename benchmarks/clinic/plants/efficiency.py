@@ -67,7 +67,9 @@ def _small_batches(recipe: Recipe, severity: int, random: Generator) -> Recipe:
 
 
 def _too_wide(recipe: Recipe, severity: int, random: Generator) -> Recipe:
-    return _widened(recipe, (16, 32)[severity])
+    """Ten to sixty times as many units as are needed."""
+    widths = [layer.units for layer in recipe.make().layers[:-1] if isinstance(layer, layers.Dense)]
+    return _widened(recipe, (512, 1024)[severity] // max(widths))
 
 
 def _widened(recipe: Recipe, factor: int) -> Recipe:
@@ -76,8 +78,6 @@ def _widened(recipe: Recipe, factor: int) -> Recipe:
     def change(index: int, layer: Layer) -> Layer:
         if index < last and isinstance(layer, layers.Dense):
             return reconfigured(layer, units=factor * layer.units)
-        if isinstance(layer, layers.Conv2D):
-            return reconfigured(layer, filters=factor * layer.filters)
         return layer
 
     return rebuilt(recipe, change)
@@ -89,6 +89,6 @@ PLANTS: tuple[Plant, ...] = (
         "E1", ("digits_mlp", "digits_cnn", "films", "spoken"), _each_epoch,
         variant="epochs", judged="time",
     ),
-    Plant("E2", ("article", "spirals", "digits_mlp"), _small_batches, judged="time"),
-    Plant("E2", ("digits_mlp", "spirals", "article"), _too_wide, variant="width", judged="time"),
+    Plant("E2", ("moons", "spirals", "digits_mlp"), _small_batches, judged="time"),
+    Plant("E2", ("moons", "spirals", "digits_mlp"), _too_wide, variant="width", judged="time"),
 )  # fmt: skip
