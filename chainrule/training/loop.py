@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.metrics import Metric
-from chainrule.tensor.tensor import present_values
+from chainrule.tensor.tensor import Tensor, Variable, present_values
 from chainrule.training.batches import Batches
 from chainrule.training.callbacks import Callback, Logs, Run, overrides, single_number
 from chainrule.training.checkpoints import CheckpointFolder, Place
 from chainrule.training.history import History
 from chainrule.training.inputs import count_rows
 from chainrule.training.interrupt import Interrupt
-from chainrule.training.nonfinite import Origin, last_good, restore
+from chainrule.training.nonfinite import Origin, State, last_good, restore
 from chainrule.training.progress import REFRESH_SECONDS, Progress
 from chainrule.training.states import stateful_layers
 from chainrule.training.step import EvaluationStep, TrainingStep
@@ -108,6 +108,7 @@ class Loop:
         self._pace = Pace()
         self._validation_pace = Pace()
         self._stateful = stateful_layers(run.model)
+        self._variables: list[Variable] = []
 
     def run(self) -> History:
         """Train until a reason to stop comes up."""
@@ -118,8 +119,9 @@ class Loop:
         with self._interrupt:
             for callback in self._callbacks:
                 callback.on_train_begin({})
+            state = self._step.state()
+            self._variables = [variable for variable, _ in state]
             if self._checkpoints is not None:
-                state = self._step.state()
                 self._place = self._checkpoints.restore(state, history, self._callbacks)
             if self._watch is not None:
                 self._watch.begin(self._place.epoch * self._batches.steps + self._place.batches)
@@ -139,6 +141,9 @@ class Loop:
         history.seconds = time.perf_counter() - begin
         history.seconds_in_steps = self._pace.seconds + self._validation_pace.seconds
         return history
+
+    def _state(self, values: Sequence[Tensor]) -> State:
+        return tuple(zip(self._variables, values, strict=True))
 
     def _epochs(self, history: History) -> None:
         try:
@@ -169,7 +174,7 @@ class Loop:
             count = min(self._most_steps(), self._run.epochs - history.epochs)
             if self._watch is not None:
                 self._watch.look(*data)
-            before = self._step.state()
+            before = present_values(self._variables)
             begin = time.perf_counter()
             losses = self._step.run_whole(count, data)
             self._note_pace(count, time.perf_counter() - begin)
@@ -177,7 +182,7 @@ class Loop:
             if ended is not None and ended + 1 < count:
                 count = ended + 1
                 if math.isfinite(losses[ended]):
-                    restore(before)
+                    restore(self._state(before))
                     losses = self._step.run_whole(count, data)
             numbers = losses[:count].tolist()
             # Only the last one can be infinite or NaN: such a loss ends the run.
@@ -185,8 +190,9 @@ class Loop:
             history.extend("loss", whole)
             if len(whole) < count:
                 good = last_good(
-                    self._step, before, lambda n: self._step.run_whole(n, data), len(whole)
-                )
+                    self._step, self._state(before), lambda n: self._step.run_whole(n, data),
+                    len(whole),
+                )  # fmt: skip
                 epoch = history.epochs - len(whole) + good
                 self._not_finite(history, numbers[-1], epoch, 0, self._step.origin(*data))
             if self._progress is not None:
@@ -281,13 +287,14 @@ class Loop:
                 continue
             if self._watch is not None:
                 self._watch.look_at_rows(rows[0], data)
-            before = step.state()
+            before = present_values(self._variables)
             begin = time.perf_counter()
             losses = step.run_rows(rows, data)
             self._note_pace(len(rows), time.perf_counter() - begin)
             if not np.isfinite(losses).all():
                 bad = int(np.argmin(np.isfinite(losses)))
-                good = last_good(step, before, partial(_run_first, step, rows, data), bad)
+                again = partial(_run_first, step, rows, data)
+                good = last_good(step, self._state(before), again, bad)
                 origin = step.origin_of_rows(rows[good], data)
                 number = place.batches + good
                 self._not_finite(history, float(losses[bad]), epoch, number, origin)
@@ -301,18 +308,17 @@ class Loop:
         step, looks = self._step, bool(self._before or self._after or self._progress)
         place = self._place
         batches = islice(self._batches.epoch(epoch), place.batches, None)
-        variables = [variable for variable, _ in step.state()]
         for number, (x, y, weights, weight) in enumerate(batches, place.batches):
             for callback in self._before:
                 callback.on_train_batch_begin(number, {})
             if self._watch is not None:
                 self._watch.look(x, y, weights)
-            before = present_values(variables)
+            before = present_values(self._variables)
             begin = time.perf_counter()
             loss = step(x, y, weights)
             self._note_pace(1, time.perf_counter() - begin)
             if not math.isfinite(loss):
-                restore(tuple(zip(variables, before)))
+                restore(self._state(before))
                 self._not_finite(history, loss, epoch, number, step.origin(x, y, weights))
             place.note(np.array([loss]), np.array([weight]), place.rows + count_rows(x))
             if self._interrupt.pressed:

@@ -217,6 +217,19 @@ def test_wrong_indices_of_composites_are_named(name):
             call(indices)
 
 
+@EAGER_AND_COMPILED
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["take_along_axis", "index"])
+def test_without_debugging_no_other_row_is_read(way, backend, name):
+    function = NAMED[name][0]
+    with settings(check="normal", backend=backend):
+        call = both_ways(function)[way]
+        call(cr.tensor([0, 2, -3, 1]))
+        for wrong in (3, -4, 2**31 - 1):
+            with pytest.raises(ArgumentError, match="out of range"):
+                call(cr.tensor([0, wrong, 1, 0]))
+
+
 # ---- what native code is given
 
 
