@@ -69,4 +69,5 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
 
     wrapped.__name__ = getattr(function, "__name__", "custom_gradient")
     wrapped.__doc__ = function.__doc__
+    wrapped.__module__ = function.__module__
     return wrapped
