@@ -218,6 +218,8 @@ def _check(function: Callable[[Tensor], Any], x: Array) -> list[Check]:
         STATE.trace = None
     arrays = [x, *(v.numpy() for v in trace.variables)]
     arrays = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
+    # Away from corners such as that of relu at 0, and not below 0, where a root would not be one.
+    arrays[0] = arrays[0] + abs(generator.normal(0, 0.01, x.shape))
     places = [0, *(i + 1 for i, v in enumerate(trace.variables) if v.dtype.kind == "f")]
     names = ["inputs", *(v.path for v in variables)]
     values = every_value(graph, arrays)
@@ -249,15 +251,13 @@ def _slopes(
     given, numeric = [], []
     for _ in range(3 * _DIRECTIONS):
         direction = generator.normal(size=at.shape)
-        wide, narrow = (
-            (loss(at + h * direction) - loss(at - h * direction)) / (2 * h)
-            for h in (_STEP, _STEP / 4)
-        )
+        before, here, after = (loss(at + h * direction) for h in (-_STEP, 0.0, _STEP))
+        left, right, both = here - before, after - here, (after - before) / 2
         slope = float((gradient * direction).sum())
-        size = max(abs(wide), abs(narrow), abs(slope))
-        if size > 1e-7 and abs(wide - narrow) < 0.1 * WRONG * size:  # no corner in between
+        size = max(abs(both) / _STEP, abs(slope))
+        if size > 1e-7 and abs(right - left) < 0.1 * WRONG * size * _STEP:  # no corner
             given.append(slope)
-            numeric.append(narrow)
+            numeric.append(both / _STEP)
         if len(given) == _DIRECTIONS:
             return np.array(given), np.array(numeric)
     return None

@@ -33,7 +33,7 @@ _ROWS = 32
 #: Rows whose padding is taken away.
 _FEW = 6
 #: A gradient that is so much smaller at the first step than at the last one is lost.
-LOST = 1e-3
+LOST = 1e-5
 #: ... and one so much larger explodes; with a spectral radius above the limit.
 GROWN, MOST_RADIUS = 70.0, 1.5
 #: Share of the steps that are padding from which on it drowns the rest.
@@ -281,7 +281,7 @@ def _mask(case: Case, found: Padding, value: str) -> Remedy:
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "R1", "a recurrent layer forgets", "structure",
-        "the gradient at the first step is under 1e-3 of that at the last, or a SimpleRNN, and a "
+        "the gradient at the first step is under 1e-5 of that at the last, or a SimpleRNN, and a "
         "gated layer does better", _forgets, explains=("V1", "O3", "S2", "O2", "D5"), cost=1,
     ),
     Fault(
