@@ -59,6 +59,12 @@ def test_a_stalled_run_is_told(make: Any, settings: dict[str, Any]) -> None:
     )
 
 
+class Costly(cr.layers.Layer):
+    def call(self, inputs: cr.Tensor) -> cr.Tensor:
+        self.add_loss(cr.tensor(5.0))
+        return inputs
+
+
 HEALTHY: dict[str, tuple[Any, dict[str, Any]]] = {
     "learns": (lambda: network(dense()), {}),
     "one epoch": (lambda: network(dense()), {"epochs": 1}),
@@ -74,7 +80,7 @@ HEALTHY: dict[str, tuple[Any, dict[str, Any]]] = {
     "dropout and penalty above the constant": (
         lambda: network(dense(l2=0.05), cr.layers.Dropout(0.8)), {"epochs": 60},
     ),
-    "goal reached at once": (lambda: network(dense()), {"until": {"loss": 1e9}}),
+    "a penalty that stays": (lambda: network(dense(), Costly()), {"epochs": 30}),
     "constant targets": (lambda: network(dense()), {"y": np.full_like(VALUES, 0.3)}),
     "classes, weighted": (
         lambda: network(dense(), outputs=3),
@@ -104,13 +110,16 @@ def test_a_failed_run_is_told() -> None:
     assert line.startswith("training has failed: its numbers are not finite any more; ")
 
 
-def of_curve(losses: list[float], loss: str = "mse") -> str | None:
+def of_curve(
+    losses: list[float], loss: str = "mse", stopped_by: str = "epochs", y: Any = VALUES
+) -> str | None:
     history = History()
+    history.stopped_by = stopped_by
     history.extend("loss", losses)
     model = network()
     outputs = model(X)
     chosen = cr.losses.get(loss if loss != "own" else lambda y, p: cr.mean((y - p) ** 2))
-    return stalled.find_trouble(model, chosen, Data(X, VALUES), outputs, history, 8)
+    return stalled.find_trouble(model, chosen, Data(X, y), outputs, history, 8)
 
 
 RISING = [2.0, 1.0, 0.5, 0.4, 0.3, 0.3, 0.3, 0.3, 0.4, 0.6, 0.9, 1.2, 1.5, 1.8]
@@ -121,6 +130,7 @@ def test_a_rising_loss_is_told() -> None:
     assert "rose over the second half" in str(of_curve(RISING))
     assert of_curve(NOISY) is None
     assert of_curve([x / 100 for x in RISING]) is None  # small against a constant's
+    assert of_curve([2.0] * 6 + [1.5] * 6 + [1.8] * 6) is None  # a fifth more
     assert of_curve(sorted(RISING, reverse=True)) is None
     assert of_curve(RISING, "own") is None  # below its beginning, and nothing to compare with
     assert "rose" in str(of_curve([1.0, *RISING[1:]], "own"))
@@ -128,6 +138,17 @@ def test_a_rising_loss_is_told() -> None:
 
 def test_the_last_epoch_alone_is_no_verdict() -> None:
     assert of_curve([2.0] + [0.1] * 12 + [5.0]) is None
+
+
+def test_a_goal_that_was_reached_is_no_trouble() -> None:
+    assert "stalled" in str(of_curve([9.0] * 20))
+    assert of_curve([9.0] * 20, stopped_by="until") is None
+
+
+def test_equal_targets_are_no_trouble() -> None:
+    y = np.full((240, 1), 0.3)
+    assert 0 < y.var() < 1e-30  # rounding, which no model gets below
+    assert of_curve([9.0] * 20, y=y) is None
 
 
 def test_many_targets_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

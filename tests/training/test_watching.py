@@ -121,6 +121,12 @@ def test_units_that_are_never_active_are_counted() -> None:
     assert list(seen.means) == ["conv2d", "dense"]  # a layer without weights only passes on
 
 
+def test_a_container_is_not_looked_at_beside_what_it_holds() -> None:
+    inner = cr.Sequential([cr.layers.Dense(3, activation="relu"), cr.layers.Dense(2)], name="inner")
+    seen = watched(cr.Sequential([inner, cr.layers.Dense(1)]), X, Y)
+    assert list(seen.means) == ["inner/dense", "inner/dense_1", "dense"]
+
+
 def test_later_steps_are_those_that_the_run_made() -> None:
     model = cr.Sequential([cr.layers.Dense(3, activation="relu"), cr.layers.Dense(1)])
     model.seed_if_new(0)
