@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from chainrule.diagnosis.case import SCORED_ROWS, Case
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
+from chainrule.diagnosis.folds import out_of_fold
+from chainrule.training.inputs import take_rows
 
 Array = NDArray[Any]
 
@@ -30,6 +32,8 @@ LEAST_ROWS = 12
 DIFFERENCE = 0.1
 #: ... at this chance, over all groups together.
 CHANCE = 1e-3
+#: from here on it is worth predicting the training rows too, by models that never saw them.
+SUSPECT_Z = 1.5
 #: below this skill everything is served badly.
 LEAST_SKILL = 0.3
 
@@ -60,23 +64,32 @@ class Group:
 
 def groups(case: Case) -> list[Group]:
     """All groups of the validation rows, the worst served first."""
-    return case.once("groups", lambda: _groups(case))
+    return case.once("groups", lambda: _groups(case, whole=False))
 
 
-def _groups(case: Case) -> list[Group]:
+def _groups(case: Case, whole: bool) -> list[Group]:
+    """Of the validation rows; ``whole``: of training rows too, by models that never saw them."""
     errors = _row_errors(case)
     if errors is None:
         return []
     x, y = case.validation
+    x, y = take_rows(x, slice(0, len(errors))), y[: len(errors)]
+    if whole:
+        others = _training_errors(case)
+        if others is None:
+            return []
+        assert isinstance(x, np.ndarray)
+        x, y = np.concatenate([x, case.x]), np.concatenate([y, case.y])
+        errors = np.concatenate([errors, others])
     marks: list[tuple[str, str, Array]] = []
     if case.table is not None:
-        for index, column in enumerate(x[: len(errors)].T):
+        for index, column in enumerate(x.T):
             values = np.unique(column)
             if not 2 <= len(values) <= MOST_VALUES:
                 continue
             name = case.column(index)
             marks += [(f"{name} = {value:g}", name, column == value) for value in values]
-    labels = case.task.labels(y[: len(errors)])
+    labels = case.task.labels(y)
     if labels is not None and len(case.task.classes) <= 50:
         shown = enumerate(case.task.classes)
         marks += [(f"class {value:g}", "", labels == place) for place, value in shown]
@@ -90,12 +103,17 @@ def _row_errors(case: Case) -> Array | None:
     """For each validation row 1 if it is put into the wrong class; for numbers its error."""
     if not case.usable or case.task.kind == "other" or not math.isfinite(case.control_skill):
         return None
-    x, y = case.validation
-    x, y = x[:SCORED_ROWS] if isinstance(x, np.ndarray) else x, y[:SCORED_ROWS]
-    if not isinstance(x, np.ndarray):
-        return None
+    x, y = take_rows(case.validation[0], slice(0, SCORED_ROWS)), case.validation[1][:SCORED_ROWS]
     right = case.task.right(case.outputs(case.control.model, x), y)
     return case.errors(case.control.model, x, y) if right is None else 1.0 - right
+
+
+def _training_errors(case: Case) -> Array | None:
+    outputs = out_of_fold(case)
+    if outputs is None:
+        return None
+    right = case.task.right(outputs, case.y)
+    return case.task.errors(outputs, case.y) if right is None else 1.0 - right
 
 
 def _group(name: str, column: str, errors: Array, mark: Array, z: float) -> Group:
@@ -127,25 +145,33 @@ def _normal(values: Array, z: float) -> tuple[float, float]:
     return max(0.0, float(values.mean()) - half), float(values.mean()) + half
 
 
+def _hurt(table: list[Group], limit: float) -> list[Group]:
+    """Groups by a column whose error is well above that of the others."""
+    return [g for g in table if g.column and g.error - g.others > DIFFERENCE and g.z > limit]
+
+
 def badly_served(case: Case) -> Evidence | None:
     """D10: a group whose error is well above that of the other rows."""
     table = groups(case)
     if not table or case.control_skill < LEAST_SKILL:
         return None
+    if not _hurt(table, SUSPECT_Z):
+        return None
     limit = NormalDist().inv_cdf(1 - CHANCE / len(table))
-    hurt = [g for g in table if g.column and g.error - g.others > DIFFERENCE and g.z > limit]
+    hurt = _hurt(table, limit) or _hurt(_groups(case, whole=True), limit)
     if not hurt:
         return None
-    worst = max(hurt, key=lambda g: g.error - g.others)
+    worst = max(hurt, key=lambda g: g.z)
     if case.task.kind == "classes":
-        said = f"{1 - worst.error:.2f} of the rows are right [{1 - worst.high:.2f}, {1 - worst.low:.2f}]"  # noqa: E501
+        between = f"[{1 - worst.high:.2f}, {1 - worst.low:.2f}]"
+        said = f"{1 - worst.error:.2f} of the rows are right {between}"
         other = f"{1 - worst.others:.2f}"
     else:
         said = f"the error is {worst.error:.2f} of the variance [{worst.low:.2f}, {worst.high:.2f}]"
         other = f"{worst.others:.2f}"
     sentence = (
-        f"Where column {worst.name} ({worst.rows} validation rows) {said}, against {other} "
-        "elsewhere."
+        f"Where column {worst.name} ({worst.rows} rows that were not trained on) {said}, "
+        f"against {other} elsewhere."
     )
     strength = 0.6 + 0.3 * min(1.0, (worst.error - worst.others - DIFFERENCE) / 0.2)
     line = "look at how these rows were measured; collect more of them, or weight them higher"
@@ -160,6 +186,6 @@ FAULTS: tuple[Fault, ...] = (
         "D10", "a group is served badly", "data",
         f"the error of a group of {LEAST_ROWS} validation rows or more is {DIFFERENCE} above the "
         f"others' at a chance below {CHANCE} over all groups",
-        badly_served, (), 1,
+        badly_served, ("D5",), 2,
     ),
 )  # fmt: skip

@@ -23,12 +23,15 @@ MOST_SHARED = 0.1
 LEAK = 0.95
 #: distributions of training and validation rows differ by this distance (Kolmogorov, Smirnov), ...
 DISTANCE = 0.25
+FAR = 0.5
 #: ... with this probability of chance at most, over all columns together.
 CHANCE = 1e-6
 #: validation rows whose class was never seen in training, as a share.
 UNSEEN = 0.02
 #: the skill on validation rows is this much below that on training rows.
 GAP = 0.1
+#: up to so many columns each is compared by itself.
+MOST_COLUMNS = 128
 
 
 # ---- D7: leaks
@@ -192,7 +195,9 @@ def _unseen_classes(case: Case) -> Evidence | None:
     y = case.validation[1]
     names = np.unique(y[missing]) if y.ndim == 1 or y.shape[-1] == 1 else np.zeros(0)
     shown = ", ".join(f"{name:g}" for name in names[:5])
-    classes = f"Class{'es' if len(names) > 1 else ''} {shown} of the validation rows never occur"
+    several = len(names) > 1
+    classes = f"Class{'es' if several else ''} {shown} of the validation rows never "
+    classes += "occur" if several else "occurs"
     return Evidence(
         1.0,
         f"{classes} in training ({missing.mean():.0%} of the validation rows): the file was "
@@ -218,7 +223,8 @@ def _other_targets(case: Case) -> Evidence | None:
         return None
     if distance < DISTANCE or _chance(distance, len(known), len(held_out)) * tests > CHANCE:
         return None
-    if case.training_skill - case.control_skill < GAP:
+    # Rows that are quite others measure nothing, whatever the model does on them.
+    if distance < FAR and case.training_skill - case.control_skill < GAP:
         return None
     what = "classes come in other shares" if labels is not None else "targets lie elsewhere"
     return Evidence(
@@ -233,7 +239,8 @@ def _other_inputs(case: Case) -> Evidence | None:
     x, held_out = case.x, case.validation[0]
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "fu":
         return None
-    first, second, named = _summaries(x), _summaries(held_out), x.ndim == 2
+    first, second = _summaries(x), _summaries(held_out)
+    named = x.ndim == 2 and x.shape[1] <= MOST_COLUMNS
     pairs = list(zip(first.T, second.T, strict=True))
     distances = np.array([_distance(a, b) for a, b in pairs])
     worst = int(distances.argmax())
@@ -263,7 +270,7 @@ def _summaries(x: Array) -> Array:
     """The columns of a table; of other inputs, and wide tables, mean and spread of each row."""
     rows = x.reshape(len(x), -1).astype(np.float64)
     both = np.stack([rows.mean(axis=1), rows.std(axis=1)], axis=1)
-    if x.ndim == 2 and x.shape[1] <= 128:
+    if x.ndim == 2 and x.shape[1] <= MOST_COLUMNS:
         return np.concatenate([rows, both], axis=1) if x.shape[1] > 1 else rows
     return both
 
@@ -304,7 +311,7 @@ def _as_validation(recipe: Recipe) -> Recipe:
     assert recipe.validation is not None
     held_out = np.asarray(recipe.validation[0], np.float64)
     x = np.asarray(recipe.x, np.float64)
-    over = tuple(range(x.ndim)) if x.shape[-1] > 128 or x.ndim > 2 else (0,)
+    over = (0,) if x.ndim == 2 and x.shape[1] <= MOST_COLUMNS else tuple(range(x.ndim))
     mean, spread = x.mean(axis=over), x.std(axis=over)
     to_mean, to_spread = held_out.mean(axis=over), held_out.std(axis=over)
     spread = np.where(spread > 0, spread, 1)
