@@ -53,7 +53,7 @@ function compare() {
     const before = frozen.values.get(number.dataset.name);
     if (before && before.value !== number.value) {
       const up = Number(number.value) > Number(before.value);
-      number.dataset.was = (up ? "\u25b2 " : "\u25bc ") + before.textContent;
+      number.dataset.was = (up ? "\u25b2\u00a0" : "\u25bc\u00a0") + before.textContent;
     }
   }
 }

@@ -43,7 +43,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "choose": ("example", "样本"),
     "freeze": ("Freeze and compare", "定格并比较"),
     "release": ("Stop comparing", "停止比较"),
-    "compared": ("compared with", "对比"),
+    "compared": ("▲ more, ▼ less than in", "▲ 更大，▼ 更小，相比"),
     "hint": ("Point at a number, or use Tab and the arrow keys, to see where it comes from.",
              "指向一个数字，或用 Tab 和方向键：显示它从哪里来。"),
 }  # fmt: skip
