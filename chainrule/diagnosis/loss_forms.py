@@ -33,6 +33,12 @@ def written_by_user(loss: Loss) -> bool:
     return isinstance(loss, FunctionLoss) or not type(loss).__module__.startswith("chainrule.")
 
 
+def spread_rows(case: Case, count: int) -> Array:
+    """So many of the rows that probes look at (all if there are fewer), from first to last."""
+    rows = case.sample_rows
+    return rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(np.int64))]
+
+
 def aligned_targets(y: Array, outputs: Array, dtype: Any = np.float32) -> Array:
     """Targets as ``fit`` gives them to a loss: (N,) as (N, 1) beside such outputs."""
     if (*y.shape[1:], 1) == outputs.shape[1:] or y.shape[1:] == (*outputs.shape[1:], 1):
@@ -59,10 +65,10 @@ def pairs_instead_of_rows(loss: Callable[..., Any], y: Array, outputs: Array) ->
             )
         except (ValueError, TypeError, ArithmeticError, RuntimeError):
             return None
-    own = every.diagonal()
-    scale = float(np.abs(every).max())
-    apart = abs(every.mean() - own.mean())
-    if not (np.isfinite(batch) and np.isfinite(scale)) or apart < 1e-3 * scale:
+    if not (np.isfinite(batch) and np.isfinite(every).all()):
+        return None
+    own, scale = every.diagonal(), float(np.abs(every).max())
+    if abs(every.mean() - own.mean()) < 1e-3 * scale:
         return None
     if min(abs(batch - own.mean()), abs(batch - own.sum())) < 1e-4 * scale:
         return False
@@ -84,7 +90,7 @@ def _takes(case: Case) -> tuple[Scores | None, Scores | None]:
     labels = case.labels
     if case.loss is None or labels is None or not case.usable:
         return None, None
-    rows = case.sample_rows[:_ROWS]
+    rows = spread_rows(case, _ROWS)
     x, y = as_arrays(take_rows(case.x, rows), "x", "diagnose"), case.y[rows]
     try:
         found = row_losses(case.loss, case.first, x, y)

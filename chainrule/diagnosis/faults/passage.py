@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from chainrule.config import settings
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
+from chainrule.diagnosis.loss_forms import spread_rows
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.nn import Layer
 from chainrule.nn.contents import walk
@@ -129,7 +130,7 @@ def _place_of_cut(model: Model, seen: list[Output], reached: list[bool], owner: 
 
 
 def _few(case: Case) -> tuple[Any, Array]:
-    rows = case.sample_rows[:_ROWS]
+    rows = spread_rows(case, _ROWS)
     return as_arrays(take_rows(case.x, rows), "x", "diagnose"), case.y[rows]
 
 
@@ -154,7 +155,7 @@ def _mixing_layer(case: Case, row: int) -> str | None:
     """The first layer whose output for a row changes when the other rows are exchanged, if that of
     the model does.
     """
-    rows = case.sample_rows[:_ROWS]
+    rows = spread_rows(case, _ROWS)
     others = np.roll(rows, 3)
     others[row] = rows[row]
     before, after = (
@@ -180,7 +181,8 @@ def _differ(a: Array, b: Array, row: int) -> bool:
     if a.shape != b.shape or len(a) != _ROWS:
         return True
     scale = float(np.abs(a).max(initial=0.0)) + 1e-30
-    return bool(np.abs(a[row].astype(np.float64) - b[row]).max(initial=0.0) > 1e-4 * scale)
+    with np.errstate(invalid="ignore"):
+        return bool(np.abs(a[row].astype(np.float64) - b[row]).max(initial=0.0) > 1e-4 * scale)
 
 
 FAULTS: tuple[Fault, ...] = (

@@ -16,7 +16,7 @@ from chainrule.diagnosis.editing import (
     set_initializer,
 )
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.loss_forms import eager
+from chainrule.diagnosis.loss_forms import eager, spread_rows
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.nn import Layer
 from chainrule.nn.contents import walk
@@ -69,7 +69,7 @@ def _memories(case: Case) -> list[Memory]:
     recurrent = [(path, layer) for path, layer in case.layers if isinstance(layer, Recurrent)]
     if not recurrent or case.loss is None or not case.usable or case.refused:
         return []
-    rows = case.sample_rows[:_ROWS]
+    rows = spread_rows(case, _ROWS)
     with settings(backend="reference"), np.errstate(all="ignore"):
         flow = gradient_flow(case.first, take_rows(case.x, rows), case.y[rows], case.loss)
     found = []
@@ -240,7 +240,7 @@ def _padding(case: Case) -> Evidence | None:
 
 def _reads(case: Case, found: Padding) -> bool:
     """Whether the outputs change without the padding, in the first or the trained model."""
-    for row in np.asarray(case.x)[case.sample_rows[:_FEW]]:
+    for row in np.asarray(case.x)[spread_rows(case, _FEW)]:
         steps = row[::-1] if found.end else row
         there = steps != found.value if row.ndim == 1 else (steps != found.value).any(axis=-1)
         length = len(there) - int(there.argmax())
