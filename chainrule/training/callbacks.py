@@ -201,7 +201,14 @@ class _Monitor(Callback):
 
     def restore(self, state: dict[str, Any]) -> None:
         for name in self._kept:
-            setattr(self, name, state[name.removeprefix("_")])
+            value, present = state[name.removeprefix("_")], getattr(self, name)
+            if isinstance(present, list):
+                right = isinstance(value, list) and len(value) in (0, len(self.model.variables))
+            else:
+                right = isinstance(value, int | float) or (value is None and present is None)
+            if not right:
+                raise TypeError(f"{name} of {type(self).__name__} is {type(value).__name__}")
+            setattr(self, name, value)
 
     def _improved(self, logs: Logs) -> bool:
         """Whether this epoch beats the best so far by more than min_delta; then it is the best."""

@@ -218,9 +218,10 @@ class CheckpointFolder:
             ]
             for callback, part in zip(callbacks, parts):
                 callback.restore(part)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:  # a callback may fail in any way
             raise FileFormatError(
-                self.saved.name, "parts of the checkpoint are missing", got=str(error)[:80],
+                self.saved.name, "parts of the checkpoint are missing or of another kind",
+                got=f"{type(error).__name__} {error}"[:80],
                 fix="delete the file: the checkpoint before it is used then",
             ) from error  # fmt: skip
         for value, (variable, _) in zip(values, variables):

@@ -50,13 +50,11 @@ class RunOfFit:
         self.model = cr.Sequential([layers.Dense(3, "relu"), layers.Dropout(0.2), layers.Dense(1)])
         self.optimizer = cr.optimizers.Adam(learning_rate=0.01)
 
-    def __call__(self, folder: Path | None, epochs: int = 4, keep: int = 2) -> bytes:
+    def __call__(self, folder: Path, every_seconds: float = 60.0) -> bytes:
         """Train, from a checkpoint if there is one; all that must be the same to the bit."""
-        checkpoint = None
-        if folder is not None:
-            checkpoint = cr.Checkpoint(folder, every_seconds=0, keep=keep)
+        checkpoint = cr.Checkpoint(folder, every_seconds=every_seconds, keep=100)
         history = self.model.fit(
-            self.x, self.y, loss="mse", optimizer=self.optimizer, epochs=epochs, batch_size=8,
+            self.x, self.y, loss="mse", optimizer=self.optimizer, epochs=4, batch_size=8,
             seed=1, validation_split=0.2, callbacks=[cr.callbacks.ReduceOnPlateau(patience=1)],
             checkpoint=checkpoint, verbose=0,
         )  # fmt: skip
@@ -68,7 +66,7 @@ class RunOfFit:
 def good_checkpoints(run: RunOfFit) -> tuple[bytes, list[bytes]]:
     """How the run ends, and its checkpoints: within and between epochs, the last one left out."""
     with tempfile.TemporaryDirectory() as folder:
-        end = run(Path(folder), keep=100)
+        end = run(Path(folder), every_seconds=0.0)
         files = sorted(Path(folder).glob("checkpoint-*"))
         return end, [path.read_bytes() for path in files[:-1]]
 
