@@ -280,9 +280,14 @@ class Case:
         return reseeded(self.short, seed).train()
 
     @cached_property
+    def reseeded_skill(self) -> float:
+        """Its skill on the validation rows."""
+        return self._skill_of(self.reseeded)
+
+    @cached_property
     def luck(self) -> float:
         """The difference that another seed makes to the skill; below 0 all are alike."""
-        other = self._skill_of(self.reseeded)
+        other = self.reseeded_skill
         if not math.isfinite(other):
             return 0.0
         return abs(max(other, 0.0) - max(self.control_skill, 0.0))
@@ -313,7 +318,7 @@ class Case:
         own = replace_data(self, recipe)
         errors = own.errors(trained.model, *own.validation)
         reached = skill(errors, own._constant_validation)
-        best = max(self.control_skill, self._skill_of(self.reseeded))
+        best = max(self.control_skill, self.reseeded_skill)
         z = _improvement(errors, self._control_errors())
         fitted = own.skill(trained.model, training=True)
         return Twin(trained, reached, fitted, _difference(reached, best), z, trained.seconds)

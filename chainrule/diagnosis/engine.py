@@ -18,7 +18,8 @@ from chainrule.diagnosis.case import Case, Twin
 from chainrule.diagnosis.finding import Evidence, Fault
 from chainrule.diagnosis.table import FAULTS
 
-#: A twin must be better by this much skill, and by the luck of a seed, to confirm a remedy.
+#: A twin must be better by this much skill, and its error smaller by a larger factor than another
+#: seed makes, to confirm a remedy.
 LEAST_GAIN = 0.02
 #: ... and by so many standard errors over the validation rows.
 LEAST_Z = 3.0
@@ -166,7 +167,19 @@ def confirmed(case: Case, twin: Twin) -> bool:
         return False
     if not math.isfinite(case.control_skill):
         return twin.skill > POOR_SKILL
-    return twin.gain > max(LEAST_GAIN, case.luck) and twin.z > LEAST_Z
+    return twin.gain > LEAST_GAIN and twin.z > LEAST_Z and _beyond_luck(case, twin)
+
+
+def _beyond_luck(case: Case, twin: Twin) -> bool:
+    """Whether the twin's error is below that of both runs without the change by a larger factor
+    than lies between the two. Differences of skills would not do: where training fails, seeds
+    differ by much, and a remedy can bring no more than the skill of 1.
+    """
+    own, other, changed = (
+        min(max(1 - skill, 1e-3), 2.0)
+        for skill in (case.control_skill, case.reseeded_skill, twin.skill)
+    )
+    return math.log(min(own, other) / changed) > abs(math.log(own / other))
 
 
 def _poor(case: Case) -> bool:
