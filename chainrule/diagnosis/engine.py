@@ -10,9 +10,12 @@
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from chainrule.diagnosis.case import Case, Twin
 from chainrule.diagnosis.finding import Evidence, Fault
@@ -110,7 +113,9 @@ def _look(case: Case, most_cost: int) -> tuple[list[Candidate], list[Fault], dic
             unchecked[fault.code] = "no time left"
         else:
             try:
-                evidence = fault.probe(case)
+                with warnings.catch_warnings(), np.errstate(all="ignore"):
+                    warnings.simplefilter("ignore", RuntimeWarning)  # broken runs overflow
+                    evidence = fault.probe(case)
             except Exception as error:  # one probe that fails must not hide what the others found
                 unchecked[fault.code] = f"{type(error).__name__}: {error}"
                 continue
