@@ -23,9 +23,9 @@ from chainrule.diagnosis.table import FAULTS
 
 #: A twin must be better by this much skill, and its error smaller by a larger factor than another
 #: seed makes, to confirm a remedy.
-LEAST_GAIN = 0.02
+LEAST_GAIN = 0.03
 #: ... and by so many standard errors over the validation rows.
-LEAST_Z = 3.0
+LEAST_Z = 1.75
 #: what a candidate keeps of its score if a confirmed one explains it.
 EXPLAINED_SHARE = 0.35
 #: twins at most; the most suspected come first.
