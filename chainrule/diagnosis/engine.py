@@ -172,12 +172,13 @@ def confirmed(case: Case, twin: Twin) -> bool:
         return False
     if not math.isfinite(case.control_skill):
         return twin.skill > POOR_SKILL
-    return twin.gain > LEAST_GAIN and twin.z > LEAST_Z and _beyond_luck(case, twin)
+    beyond_luck = twin.gain > case.luck or _smaller_by_more_than_luck(case, twin)
+    return twin.gain > LEAST_GAIN and twin.z > LEAST_Z and beyond_luck
 
 
-def _beyond_luck(case: Case, twin: Twin) -> bool:
+def _smaller_by_more_than_luck(case: Case, twin: Twin) -> bool:
     """Whether the twin's error is below that of both runs without the change by a larger factor
-    than lies between the two. Differences of skills would not do: where training fails, seeds
+    than lies between the two. Differences of skills alone would not do: where training fails, seeds
     differ by much, and a remedy can bring no more than the skill of 1.
     """
     own, other, changed = (
