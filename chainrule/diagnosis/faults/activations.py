@@ -21,12 +21,11 @@ The learning rate (O1, O2) is a cause only if none of these is confirmed: a rate
 chosen first weights is no cure for them.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from chainrule.diagnosis import editing
 from chainrule.diagnosis.case import Case
+from chainrule.diagnosis.faults.trying import tried
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.diagnosis.signals import FLAT_FROM, Signal, quoted, signals_at_start
@@ -45,10 +44,6 @@ EXPLODING_RATIO, EXPLODING_DEPTH = 70.0, 5
 VANISHING_RATIO, VANISHING_DEPTH = 1e-3, 4
 #: V6: times too large, and too small.
 TOO_LARGE, TOO_SMALL = 3.0, 4.0
-#: what a twin with the remedy must gain over the run and the run with another seed, in skill, and
-#: in standard errors of the validation rows; or over the run alone.
-LEAST_GAIN, LEAST_Z = 0.01, 1.5
-CLEAR_GAIN, CLEAR_Z = 0.05, 3.0
 
 
 def cause(case: Case) -> tuple[str, list[Signal]]:
@@ -121,23 +116,6 @@ def _usual_weights(signals: Sequence[Signal], biases: bool = False) -> Remedy:
 
 def _named(signals: Sequence[Signal]) -> str:
     return quoted([s.path for s in signals])
-
-
-def tried(case: Case, code: str, evidence: Evidence) -> Evidence:
-    """The evidence after its first remedy was tried.
-
-    The first weights alone nearly prove these faults: no usual ones look like that. So it is enough
-    that the remedy is better by less than other probes need, or that it is much better than the run
-    itself, even where another seed would have been lucky.
-    """
-    remedy = evidence.remedies[0]
-    if evidence.settled or remedy.apply is None or not math.isfinite(case.control_skill):
-        return evidence
-    twin = case.twin(remedy.apply(case.short), f"{code}: {remedy.line}")
-    better = twin.skill - case.control_skill
-    if (twin.gain > LEAST_GAIN and twin.z > LEAST_Z) or (better > CLEAR_GAIN and twin.z > CLEAR_Z):
-        return replace(evidence, settled=True, gain=twin.gain)
-    return evidence
 
 
 # ---- probes
@@ -279,31 +257,31 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "V1", "vanishing gradients", "activation and loss",
         f"gradient of the first hidden layer / last < {VANISHING_RATIO}, through the activation",
-        vanishing, explains=("O1", "O2", "O3", "S2", "G1"), cost=1,
+        vanishing, explains=("O1", "O2", "O3", "S2", "G1", "D10"), cost=1,
     ),
     Fault(
         "V2", "exploding gradients", "initial weights",
         f"gradient of the first hidden layer / last > {EXPLODING_RATIO:.0f}",
-        exploding, explains=("O1", "O2", "O3", "S2", "N1", "D4"), cost=1,
+        exploding, explains=("O1", "O2", "O3", "S2", "N1", "D4", "D10"), cost=1,
     ),
     Fault(
         "V3", "units that are never active", "initial weights",
         f"{INACTIVE_SHARE:.0%} of a layer's units are 0 for every row",
-        inactive, explains=("O1", "O2", "O3", "S2"), cost=1,
+        inactive, explains=("O1", "O2", "O3", "S2", "D10"), cost=1,
     ),
     Fault(
         "V4", "saturated activations", "activation and loss",
         f"{FLAT_SHARE:.0%} of a layer's values where its function is flat",
-        saturated, explains=("O1", "O2", "O3", "S2", "G1"), cost=1,
+        saturated, explains=("O1", "O2", "O3", "S2", "G1", "D10"), cost=1,
     ),
     Fault(
         "V5", "all units begin alike", "initial weights",
         "equal columns in a hidden kernel and in its gradient",
-        alike, explains=("S1", "S2", "O1", "O2", "O3", "V3", "V6"), cost=1,
+        alike, explains=("S1", "S2", "O1", "O2", "O3", "V3", "V6", "D10"), cost=1,
     ),
     Fault(
         "V6", "first weights too large or too small", "initial weights",
         f"{TOO_LARGE:.0f} times larger or {TOO_SMALL:.0f} times smaller than He, Glorot and LeCun",
-        first_weights, explains=("O1", "O2", "O3", "S2", "D4", "N1", "G1"), cost=1,
+        first_weights, explains=("O1", "O2", "O3", "S2", "D4", "N1", "G1", "D10"), cost=1,
     ),
 )  # fmt: skip

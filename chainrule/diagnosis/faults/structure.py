@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule.diagnosis import editing
 from chainrule.diagnosis.case import Case
+from chainrule.diagnosis.faults.trying import tried
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.diagnosis.signals import quoted, signals_at_start
@@ -38,8 +39,8 @@ FEW_UNITS, LEAST_GAIN, LEAST_Z = 4, 0.01, 2.0
 LEAST_PLACES = 9
 #: S4: the smallest share dropped that is suspected, and the loss with dropout over that without.
 DROPPED_SHARE, DROPPED_LOSS = 0.6, 1.5
-#: S4: the share that the remedy leaves.
-USUAL_DROPOUT = 0.2
+#: S4: nobody drops so much on purpose, and the share that the remedy leaves.
+NEARLY_ALL, USUAL_DROPOUT = 0.85, 0.2
 
 
 # ---- S1
@@ -59,7 +60,7 @@ def no_activation(case: Case) -> Evidence | None:
         f"The {len(signals)} layers {quoted([s.path for s in signals])} have no activation between "
         f"them, which makes them one linear layer."
     )
-    return Evidence(0.95, sentence, (relu,), {"layer": hidden[0]})
+    return tried(case, "S1", Evidence(0.95, sentence, (relu,), {"layer": hidden[0]}))
 
 
 # ---- S2
@@ -154,7 +155,7 @@ def _pooled_away(case: Case, layer: LayerRecord, before: int) -> Evidence:
     remedies = (removed, smaller) if before * channels <= 10_000 else (smaller, removed)
     sequential = editing.is_sequential(case.first)
     given = remedies if sequential else tuple(Remedy(r.line, "B") for r in remedies)
-    return Evidence(0.95, sentence, given, {"layer": path})
+    return tried(case, "S3", Evidence(0.95, sentence, given, {"layer": path}))
 
 
 def _window_too_large(case: Case) -> Evidence | None:
@@ -239,14 +240,15 @@ def dropped(case: Case) -> Evidence | None:
         f"{twin.training_skill:.2f}."
     )
     strength = 0.6 + 0.35 * float(np.clip((rate - DROPPED_SHARE) / 0.25, 0, 1))
-    return Evidence(strength, sentence, (usual,), {"layer": path})
+    evidence = Evidence(strength, sentence, (usual,), {"layer": path})
+    return tried(case, "S4", evidence) if rate >= NEARLY_ALL else evidence
 
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "S1", "no activation between layers", "structure",
         "all layers are linear, and relu between them is better",
-        no_activation, explains=("S2", "O2", "O3"), cost=1,
+        no_activation, explains=("S2", "O2", "O3", "D10"), cost=1,
     ),
     Fault(
         "S2", "network too small", "structure",
@@ -256,11 +258,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "S3", "map or kernel collapses", "structure",
         f"a window larger than its input, or pooling from {LEAST_PLACES} places or more to one",
-        collapsed, explains=("S2", "O2", "O3"), cost=0,
+        collapsed, explains=("S2", "O2", "O3", "D10"), cost=0,
     ),
     Fault(
         "S4", "too much dropout", "structure",
         f"{DROPPED_SHARE:.0%} or more dropped, and {USUAL_DROPOUT:.0%} is better",
-        dropped, explains=("S2", "O2", "O3"), cost=2,
+        dropped, explains=("S2", "O2", "O3", "D10"), cost=2,
     ),
 )  # fmt: skip
