@@ -159,11 +159,19 @@ def _score(case: Case, found: Sequence[Candidate], twins: bool) -> None:
             c.score = c.evidence.strength * (0.4 + 0.6 * share)
         else:
             c.score = 0.0
-    sure = [c for c in found if c.score >= EXPLAINED_SHARE]
-    explained = {code for c in sure for code in c.fault.explains}
-    for c in found:
-        if c.fault.code in explained:
-            c.score *= EXPLAINED_SHARE
+    explained = [c for c in found if any(_explains(other, c) for other in found)]
+    for c in explained:
+        c.score *= EXPLAINED_SHARE
+
+
+def _explains(cause: Candidate, other: Candidate) -> bool:
+    """Whether a candidate that is likely enough makes another one its consequence; of two that
+    could each be the other's, the likelier is the cause.
+    """
+    if cause.score < EXPLAINED_SHARE or other.fault.code not in cause.fault.explains:
+        return False
+    mutual = cause.fault.code in other.fault.explains
+    return not mutual or cause.score > other.score
 
 
 def confirmed(case: Case, twin: Twin) -> bool:

@@ -85,6 +85,11 @@ def test_a_consequence_of_a_confirmed_cause_is_no_cause(table):
     assert codes(examine(Case(fitted(1e-6), X, Y))) == ["B"]
 
 
+def test_of_two_that_explain_each_other_the_likelier_is_the_cause(table):
+    table(row("A", suspicion(0.8), explains=("B",)), row("B", suspicion(0.9), explains=("A",)))
+    assert codes(examine(Case(fitted(1e-6), X, Y))) == ["B"]
+
+
 def test_a_cause_that_is_not_confirmed_explains_nothing(table):
     healthy = suspicion(0.9, rate=1e-6)
     table(row("A", suspicion(0.95)), row("B", healthy, explains=("A",)))
