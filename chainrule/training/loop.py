@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from chainrule.training.checkpoints import CheckpointFolder, Place
 from chainrule.training.history import History
 from chainrule.training.inputs import count_rows
 from chainrule.training.interrupt import Interrupt
-from chainrule.training.nonfinite import Origin, State, last_good, restore
+from chainrule.training.nonfinite import Origin, State, all_finite, is_finite, last_good, restore
 from chainrule.training.progress import REFRESH_SECONDS, Progress
 from chainrule.training.states import stateful_layers
 from chainrule.training.step import EvaluationStep, TrainingStep
@@ -109,6 +110,9 @@ class Loop:
         self._validation_pace = Pace()
         self._stateful = stateful_layers(run.model)
         self._variables: list[Variable] = []
+        # The last two runs of the back end: what the variables held before, epoch and number of
+        # the first step, and the batches.
+        self._recent: deque[tuple[list[Tensor], int, int, Any]] = deque(maxlen=2)
 
     def run(self) -> History:
         """Train until a reason to stop comes up."""
@@ -153,14 +157,18 @@ class Loop:
             else:
                 for epoch in range(self._place.epoch, self._run.epochs):
                     self._epoch(epoch, history)
+            history.stopped_by, history.stopped = "epochs", self._all_done(history)
         except Stopped as stopped:
             history.stopped_by, history.stopped = stopped.by, stopped.reason
         except KeyboardInterrupt:
             if self._interrupt.pressed:  # the second Ctrl-C: the user does not want to wait
                 raise
             history.stopped_by, history.stopped = "interrupt", "interrupted by Ctrl-C"
-        else:
-            history.stopped_by, history.stopped = "epochs", self._all_done(history)
+        if history.stopped_by != "not_finite":
+            try:
+                self._check_weights(history)
+            except Stopped as stopped:
+                history.stopped_by, history.stopped = stopped.by, stopped.reason
 
     def _may_join_epochs(self) -> bool:
         """Whether nothing happens between epochs but the update: full batches, nobody watching."""
@@ -188,13 +196,9 @@ class Loop:
             # Only the last one can be infinite or NaN: such a loss ends the run.
             whole = numbers if math.isfinite(numbers[-1]) else numbers[:-1]
             history.extend("loss", whole)
+            self._recent.append((before, history.epochs - len(whole), 0, count))
             if len(whole) < count:
-                good = last_good(
-                    self._step, self._state(before), lambda n: self._step.run_whole(n, data),
-                    len(whole),
-                )  # fmt: skip
-                epoch = history.epochs - len(whole) + good
-                self._not_finite(history, numbers[-1], epoch, 0, self._step.origin(*data))
+                self._not_finite(history, numbers[-1], len(whole))
             if self._progress is not None:
                 self._progress.epoch(history.epochs - 1, {"loss": losses[count - 1].item()})
             self._place = Place(history.epochs)
@@ -291,13 +295,10 @@ class Loop:
             begin = time.perf_counter()
             losses = step.run_rows(rows, data)
             self._note_pace(len(rows), time.perf_counter() - begin)
-            if not np.isfinite(losses).all():
+            self._recent.append((before, epoch, place.batches, rows))
+            if not all_finite(losses):
                 bad = int(np.argmin(np.isfinite(losses)))
-                again = partial(_run_first, step, rows, data)
-                good = last_good(step, self._state(before), again, bad)
-                origin = step.origin_of_rows(rows[good], data)
-                number = place.batches + good
-                self._not_finite(history, float(losses[bad]), epoch, number, origin)
+                self._not_finite(history, float(losses[bad]), bad)
             place.note(losses, totals, first + stop)
             if self._interrupt.pressed:
                 self._check_interrupt(epoch, place.batches)
@@ -317,9 +318,9 @@ class Loop:
             begin = time.perf_counter()
             loss = step(x, y, weights)
             self._note_pace(1, time.perf_counter() - begin)
+            self._recent.append((before, epoch, number, (x, y, weights)))
             if not math.isfinite(loss):
-                restore(self._state(before))
-                self._not_finite(history, loss, epoch, number, step.origin(x, y, weights))
+                self._not_finite(history, loss, 0)
             place.note(np.array([loss]), np.array([weight]), place.rows + count_rows(x))
             if self._interrupt.pressed:
                 self._check_interrupt(epoch, number + 1)
@@ -344,10 +345,32 @@ class Loop:
             self._next_look = now + REFRESH_SECONDS
             self._progress.batch(epoch, place.batches, self._batches.steps, place.mean())
 
-    def _not_finite(
-        self, history: History, loss: float, epoch: int, number: int, origin: Origin | None
-    ) -> None:
-        """Stop because step ``number`` of an epoch made numbers that are not finite."""
+    def _check_weights(self, history: History) -> None:
+        """The last steps may have left weights that are not finite though their losses were."""
+        if not self._recent or is_finite(self._step.state()):
+            return
+        before, _, _, batches = self._recent[-1]
+        if is_finite(self._state(before)):  # else it was so from the start, or is meant
+            self._not_finite(history, None, _steps_of(batches))
+
+    def _not_finite(self, history: History, loss: float | None, bad: int) -> None:
+        """Stop at numbers that are not finite.
+
+        Args:
+            history: gets the origin.
+            loss: the one that is not finite; None for weights.
+            bad: the step of the last run of the back end that has it.
+        """
+        runs = list(self._recent)
+        # Weights that a run ends with show in the losses of the next one.
+        if not is_finite(self._state(runs[-1][0])) and is_finite(self._state(runs[0][0])):
+            runs.pop()
+            bad = _steps_of(runs[0][3])
+        before, epoch, number, batches = runs[-1]
+        good = last_good(self._step, self._state(before), partial(self._again, batches), bad)
+        joined = isinstance(batches, int)
+        epoch, number = (epoch + good, 0) if joined else (epoch, number + good)
+        origin = self._origin(batches, good)
         where = f"epoch {epoch + 1}" + (f", step {number + 1}" if self._batches.steps > 1 else "")
         rate = self._run.optimizer.learning_rate
         now = f" (now {rate:g})" if isinstance(rate, float) else ""
@@ -357,13 +380,31 @@ class Loop:
             row = None if origin.row is None else int(rows[origin.row])
             history.origin = replace(origin, row=row, epoch=epoch + 1, step=number + 1)
             cause = f": {history.origin.describe()}"
+        what = "weights became infinite or NaN" if loss is None else f"the loss became {loss}"
         reason = (
-            f"the loss became {loss} by {where}{cause}. The model keeps the weights from before "
+            f"{what} by {where}{cause}. The model keeps the weights from before "
             f"that step. To fix: lower the learning rate{now}, clip the gradients "
             "(global_clip_norm=1.0 in the optimizer), or scale inputs and targets to about -1 to 1"
         )
         warnings.warn(reason, RuntimeWarning, stacklevel=2)
         raise Stopped("not_finite", reason)
+
+    def _again(self, batches: Any, steps: int) -> None:
+        """Repeat the first steps of a run of the back end."""
+        if isinstance(batches, int):
+            self._step.run_whole(steps, self._batches.tensors())
+        elif isinstance(batches, np.ndarray):
+            self._step.run_rows(batches[:steps], self._batches.tensors())
+        else:
+            self._step(*batches)
+
+    def _origin(self, batches: Any, number: int) -> Origin | None:
+        """Where a step of a run makes numbers that are not finite, from the present weights."""
+        if isinstance(batches, np.ndarray):
+            rows = batches[min(number, len(batches) - 1)]
+            return self._step.origin_of_rows(rows, self._batches.tensors())
+        whole = isinstance(batches, int)
+        return self._step.origin(*(self._batches.tensors() if whole else batches))
 
     def _save_if_due(self, history: History) -> None:
         if self._checkpoints is not None and self._checkpoints.is_due:
@@ -430,8 +471,13 @@ class Loop:
         return done
 
 
-def _run_first(step: TrainingStep, rows: NDArray[Any], data: tuple[Any, ...], count: int) -> None:
-    step.run_rows(rows[:count], data)
+def _steps_of(batches: Any) -> int:
+    """How many steps a run of the back end took: so many whole epochs, rows (steps, size) or one
+    batch.
+    """
+    if isinstance(batches, int):
+        return batches
+    return len(batches) if isinstance(batches, np.ndarray) else 1
 
 
 def read_metrics(metrics: Sequence[Metric]) -> dict[str, Any]:

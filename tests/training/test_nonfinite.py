@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.nn.seeding import derive_seed
+from chainrule.training.batches import Batches, Data
 from chainrule.training.nonfinite import is_finite
 
 ROWS, WIDTH, BAD = 60, 4, 37
@@ -176,6 +178,50 @@ def test_a_rate_that_explodes_leaves_finite_weights(batch_size, options):
             np.isfinite(v).all()
             for v in [loss.numpy(), ((after - Y) ** 2).numpy(), *(g.numpy() for g in gradients)]
         )
+
+
+class Root(cr.Layer):
+    """sqrt(x w): at 0 the value is finite, its derivative is not."""
+
+    def build(self, input_shape):
+        self.w = self.add_weight("w", (input_shape[-1],), "ones")
+
+    def call(self, inputs):
+        return cr.sqrt(inputs * self.w)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("batch_size", [None, 10])
+def test_a_gradient_that_is_not_finite_while_the_loss_is(batch_size, watched, epochs):
+    """The loss tells of it one step later, in the next run of the back end, or never."""
+    model = cr.Sequential([Root(name="bad"), cr.layers.Dense(1)])
+    with pytest.warns(RuntimeWarning, match="weights became infinite or NaN|the loss became nan"):
+        history = model.fit(
+            planted(0.0), Y, loss="mse", epochs=epochs, batch_size=batch_size, seed=2, verbose=0,
+            callbacks=[Watcher()] * watched,
+        )  # fmt: skip
+    assert history.stopped_by == "not_finite"
+    assert all(np.isfinite(v.numpy()).all() for v in model.variables)
+    origin = history.origin
+    assert (origin.operation, origin.row, origin.epoch) == ("divide", BAD, 1)
+    if batch_size == 10:
+        order = Batches(Data(X, Y), 10, derive_seed(2, "order of rows")).order(0)
+        assert origin.step == list(order).index(BAD) // 10 + 1
+
+
+def test_weights_that_are_infinite_from_the_start_are_left_alone():
+    class Limit(cr.Layer):
+        def build(self, input_shape):
+            self.limit = self.add_weight("limit", (), "zeros", trainable=False)
+            self.limit.assign(np.float32(np.inf))
+
+        def call(self, inputs):
+            return cr.minimum(inputs, self.limit)
+
+    model = cr.Sequential([Limit(), cr.layers.Dense(1)])
+    history = model.fit(X, Y, loss="mse", epochs=2, batch_size=10, verbose=0)
+    assert history.stopped_by == "epochs"
 
 
 def test_an_infinity_that_is_meant_is_not_blamed():
