@@ -5,12 +5,13 @@ off. ``--scores`` prints the tables of such a file and runs nothing.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +42,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--budget", type=float, default=60.0, help="seconds for a diagnosis (60)")
     add("--no-repair", action="store_true", help="diagnose only")
     add("--processes", type=int, default=2)
+    add("--seconds", type=float, default=0.0, help="end after so long, to be called again (never)")
     add("--out", type=Path, required=True, metavar="FILE", help="the JSON lines")
     add("--scores", action="store_true", help="print the tables of FILE and run nothing")
     add(
@@ -133,14 +135,17 @@ def read(path: Path) -> list[Line]:
     return lines
 
 
-def work(jobs: Sequence[Job], given: argparse.Namespace) -> Iterator[list[Line]]:
+def work(jobs: Sequence[Job], given: argparse.Namespace) -> Generator[list[Line], None, None]:
     """The lines of each job, as they come."""
     options = Options(given.data, given.seeds, given.budget, given.ablation, not given.no_repair)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.processes, context, running.start) as pool:
+    pool = ProcessPoolExecutor(given.processes, context, running.start)
+    try:
         futures = [pool.submit(running.run, job, options) for job in jobs]
         for future in as_completed(futures):
             yield future.result()
+    finally:  # broken off: what has not begun is left for the next call
+        pool.shutdown(cancel_futures=True)
 
 
 def run_all(jobs: Sequence[Job], given: argparse.Namespace, lines: list[Line]) -> None:
@@ -150,13 +155,15 @@ def run_all(jobs: Sequence[Job], given: argparse.Namespace, lines: list[Line]) -
     if not left:
         return
     begin = time.perf_counter()
-    with given.out.open("a") as file:
-        for count, found in enumerate(work(left, given), 1):
+    with given.out.open("a") as file, contextlib.closing(work(left, given)) as results:
+        for count, found in enumerate(results, 1):
             file.write("".join(json.dumps(line) + "\n" for line in found))
             file.flush()
             lines += found
             seconds = time.perf_counter() - begin
             print(f"{seconds:7.1f} s  {count}/{len(left)}  {_said(found)}", file=sys.stderr)
+            if given.seconds and seconds > given.seconds:
+                break
 
 
 def _said(found: Sequence[Line]) -> str:

@@ -515,5 +515,7 @@ def test_what_is_in_the_file_is_not_run_again(
         file.write('{"kind": "heal')
     program.main(arguments)
     assert len(done) == 2
+    program.main([*arguments, "--healthy", "3", "--seconds", "1e-9"])
+    assert len(done) == 3
     assert (tmp_path / "results.scores.json").exists()
     assert "false alarms" in capsys.readouterr().out
