@@ -125,3 +125,10 @@ def test_weights_that_are_small_in_two_layers():
     edited = evidence.remedies[0].apply(case.recipe).make()
     spread = edited[0].kernel.numpy().std()
     assert spread == pytest.approx((2 / 4) ** 0.5, rel=0.4)
+
+
+def test_a_few_live_units_of_many_are_no_proof():
+    bias = initializers.Constant([-9.0] * 26 + [0.0] * 6)
+    evidence = activations.inactive(case_of(network(1, 32, bias_initializer=bias)))
+    assert "26 of 32" in evidence.sentence
+    assert not evidence.settled

@@ -34,6 +34,8 @@ from chainrule.nn.layers import LayerNormalization
 #: V3: the share of a layer's units that are 0 for every row, of so many units at least: the only
 #: unit of a layer is 0 by chance.
 INACTIVE_SHARE, LEAST_UNITS = 0.6, 4
+#: V3: so few units that are left cannot do for a layer.
+FEW_ACTIVE = 4
 #: V4: the share of a layer's values in the flat ends; the lower one if its weights are too large.
 FLAT_SHARE, FLAT_SHARE_LARGE = 0.5, 0.2
 #: V4: inputs beyond this are why values are large.
@@ -114,6 +116,18 @@ def _usual_weights(signals: Sequence[Signal], biases: bool = False) -> Remedy:
     )
 
 
+def _relu(signals: Sequence[Signal]) -> Remedy:
+    """Relu instead of the layers' activation, with first weights to suit it."""
+    paths = [s.path for s in signals]
+
+    def apply(recipe: Recipe) -> Recipe:
+        recipe = editing.set_activation(recipe, paths, "relu")
+        return editing.set_initializer(recipe, {"kernel": "he_normal", "bias": "zeros"}, paths)
+
+    line = f'{signals[0].kind}(..., activation="relu", kernel_initializer="he_normal")'
+    return Remedy(f"{line}  # {_named(signals)}", "B", apply)
+
+
 def _named(signals: Sequence[Signal]) -> str:
     return quoted([s.path for s in signals])
 
@@ -153,9 +167,9 @@ def inactive(case: Case) -> Evidence | None:
         lambda recipe: editing.set_activation(recipe, [s.path for s in found], "leaky_relu"),
     )
     remedies = (_usual_weights(found, biases=True), leaky)
-    return tried(
-        case, "V3", Evidence(0.6 + 0.35 * first.inactive, sentence, remedies, {"layer": first.path})
-    )
+    evidence = Evidence(0.6 + 0.35 * first.inactive, sentence, remedies, {"layer": first.path})
+    # A few live units of many may do.
+    return tried(case, "V3", evidence) if first.units - count < FEW_ACTIVE else evidence
 
 
 def saturated(case: Case) -> Evidence | None:
@@ -170,14 +184,9 @@ def saturated(case: Case) -> Evidence | None:
         f"{first.flat:.0%} of the values of `{first.path}` lie where {first.activation} is flat "
         f"before training begins, so that hardly any gradient comes through{why}."
     )
-    paths = [s.path for s in found]
-    relu = Remedy(
-        f'{first.kind}(..., activation="relu")  # {_named(found)}',
-        "B",
-        lambda recipe: editing.set_activation(recipe, paths, "relu"),
-    )
-    weights = _usual_weights(found, biases=True)
-    remedies = (weights, relu) if large else (relu, weights)
+    weights, relu = _usual_weights(found, biases=True), _relu(found)
+    # A sigmoid learns slowly from usual first weights too.
+    remedies = (weights, relu) if large and first.activation == "tanh" else (relu, weights)
     return tried(
         case, "V4", Evidence(0.95 if large else 0.7, sentence, remedies, {"layer": first.path})
     )
@@ -218,14 +227,7 @@ def vanishing(case: Case) -> Evidence | None:
         f"`{first.path}` gets {ratio:.0e} of what `{last.path}` gets, so the first of "
         f"{len(hidden)} hidden layers hardly learn."
     )
-    paths = [s.path for s in hidden]
-
-    def with_relu(recipe: Recipe) -> Recipe:
-        recipe = editing.set_activation(recipe, paths, "relu")
-        return editing.set_initializer(recipe, {"kernel": "he_normal"}, paths)
-
-    line = f'{first.kind}(..., activation="relu", kernel_initializer="he_normal")'
-    remedies = (Remedy(f"{line}  # {_named(hidden)}", "B", with_relu),)
+    remedies = (_relu(hidden),)
     return tried(case, "V1", Evidence(0.95, sentence, remedies, {"layer": first.path}))
 
 
@@ -247,7 +249,7 @@ def first_weights(case: Case) -> Evidence | None:
         f": what comes in with size {all_signals[0].inputs:.2g} goes out with "
         f"{all_signals[-1].outputs:.2g}."
     )
-    strength = 0.95 if times > 8 else 0.7
+    strength = 0.95 if times > 8 else 0.85
     return tried(
         case, "V6", Evidence(strength, sentence, (_usual_weights(found),), {"layer": worst.path})
     )
