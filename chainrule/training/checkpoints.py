@@ -141,22 +141,25 @@ class CheckpointFolder:
 
     # ---- reading
 
-    def _files(self) -> list[tuple[int, Path]]:
-        """The checkpoints by number, the newest first; nothing that a link leads to."""
+    def _names(self) -> list[tuple[int, Path, bool]]:
+        """What is named like a checkpoint, by number, the newest first, and whether it is a file,
+        nothing that a link leads to.
+        """
         found = []
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
                     match = _NAME.fullmatch(entry.name)
-                    if match and entry.is_file(follow_symlinks=False):
-                        found.append((int(match[1]), Path(entry.path)))
+                    if match:
+                        is_file = entry.is_file(follow_symlinks=False)
+                        found.append((int(match[1]), Path(entry.path), is_file))
         except OSError as error:
             raise access_error(self.folder, "read", error, _CHOOSE) from error
         return sorted(found, reverse=True)
 
     def _newest(self) -> Saved | None:
-        files = self._files()
-        for _, path in files:
+        files = [path for _, path, is_file in self._names() if is_file]
+        for path in files:
             try:
                 about, arrays = read_model_file(path)
                 return _checked(path.name, about, arrays)
@@ -256,9 +259,31 @@ class CheckpointFolder:
         progress: Place,
         ended: tuple[str, str] | None = None,
     ) -> None:
-        """Write a checkpoint, and remove those that are too old. A disk that is full or gone is
-        said in a warning; training goes on.
+        """Write a checkpoint, and remove those that are too old. A disk that is full or gone, or a
+        logged value that no file can hold, is said in a warning; training goes on.
         """
+        self._next = time.monotonic() + self.settings.every_seconds
+        try:
+            self._write(*self._content(variables, history, callbacks, progress, ended))
+        except (OSError, ValueError, TypeError) as error:
+            if not self._failed:
+                self._failed = True
+                warnings.warn(
+                    f"[{WHERE}] a checkpoint could not be written: {error}. Training goes on; "
+                    "the last whole checkpoint stays",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+    def _content(
+        self,
+        variables: Sequence[tuple[Variable, Tensor]],
+        history: History,
+        callbacks: Sequence[Callback],
+        progress: Place,
+        ended: tuple[str, str] | None,
+    ) -> tuple[dict[str, Any], Arrays]:
+        """Metadata and arrays of a checkpoint."""
         arrays: Arrays = {f"variable/{i}": x.numpy() for i, (_, x) in enumerate(variables)}
         names = list(history.history)
         arrays |= {f"history/{i}": np.asarray(history.history[n]) for i, n in enumerate(names)}
@@ -280,24 +305,16 @@ class CheckpointFolder:
             "callbacks": kept,
             "ended": list(ended or ("", "")),
         }
-        self._next = time.monotonic() + self.settings.every_seconds
-        try:
-            files = self._files()
-            last = files[0][0] if files else 0
-            write_model_file(self.folder / f"checkpoint-{last + 1:012d}.safetensors", about, arrays)
-            whole = [path for _, path in files if path not in self._damaged]
-            for path in (*self._damaged, *whole[self.settings.keep - 1 :]):
-                path.unlink(missing_ok=True)
-            self._damaged.clear()
-        except OSError as error:
-            if not self._failed:
-                self._failed = True
-                warnings.warn(
-                    f"[{WHERE}] a checkpoint could not be written: {error}. Training goes on; "
-                    "the last whole checkpoint stays",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+        return about, arrays
+
+    def _write(self, about: dict[str, Any], arrays: Arrays) -> None:
+        known = self._names()
+        last = known[0][0] if known else 0
+        write_model_file(self.folder / f"checkpoint-{last + 1:012d}.safetensors", about, arrays)
+        whole = [path for _, path, is_file in known if is_file and path not in self._damaged]
+        for path in (*self._damaged, *whole[self.settings.keep - 1 :]):
+            path.unlink(missing_ok=True)
+        self._damaged.clear()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -176,18 +176,21 @@ def fuzz_checkpoints(count: int, seed: int) -> dict[str, Any]:
                 signal.alarm(0)
             slowest = max(slowest, time.perf_counter() - begin)
             shutil.rmtree(folder)
-    went_on = {name: outcomes.pop(name, 0) for name in ("newest", "before", "forged")}
+    went_on = {name: outcomes.pop(name, 0) for name in ("newest", "before", "forged", "anew")}
     return {"folders": count, "slowest": slowest, **went_on, "refused": dict(outcomes)}
 
 
 def _outcome(run: RunOfFit, folder: Path, end: bytes, is_told: bool, changed: set[str]) -> str:
     """What became of one run, in a word or by the message that refused it."""
+    is_new = not any(path.is_file() and not path.is_symlink() for path in folder.iterdir())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             found = run(folder)
         except ChainruleError as error:
             return error.what.replace(str(folder), "the folder")
+    if is_new:
+        return "anew"
     named = {name for name in changed if any(name in str(w.message) for w in caught)}
     if not is_told:
         return "before" if named else "forged"

@@ -152,6 +152,10 @@ def test_links_are_not_followed(tmp_path):
     folder = checkpoints.CheckpointFolder(other)
     with folder.locked():
         assert folder.saved is None
+    content = newest.read_bytes()
+    fit(make(), other, epochs=1)
+    assert newest.read_bytes() == content
+    assert len([path for path in other.glob("checkpoint-*") if not path.is_symlink()]) == 2
 
 
 def test_another_run_is_refused(tmp_path):
@@ -246,6 +250,20 @@ def test_a_disk_that_fills_up_leaves_the_checkpoints_before(tmp_path, unbroken):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.name != "lock"} == before
     again = make()
     assert_same_bits(values(again, fit(again, tmp_path)), unbroken)
+
+
+def test_a_logged_value_that_no_file_holds_is_said_and_training_goes_on(tmp_path):
+    class Odd(cr.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["odd"] = np.zeros(epoch)  # of another shape each time
+
+    x, y = data()
+    with pytest.warns(RuntimeWarning, match="a checkpoint could not be written"):
+        history = cr.Sequential([cr.layers.Dense(1)]).fit(
+            x, y, loss="mse", epochs=3, callbacks=[Odd()], verbose=0,
+            checkpoint=cr.Checkpoint(tmp_path, every_seconds=0),
+        )  # fmt: skip
+    assert history.epochs == 3
 
 
 @pytest.mark.parametrize("verbose", [0, 1])
