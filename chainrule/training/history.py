@@ -30,7 +30,7 @@ class History:
         notes: what a user should know about the run, for example that a softmax was folded into the
             loss, or that it has stalled.
         watched: what ``fit(..., watch=True)`` saw of gradients, weights, updates and activations
-            (see ``training.watching.Watched``); else None.
+            (see ``training.watching.Watched``), since it was last taken up; else None.
         seconds: wall-clock time of the run.
         seconds_in_steps: what of it the training and validation steps took, with their compilation;
             the rest went to callbacks, progress, files and the order of rows.

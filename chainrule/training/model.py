@@ -148,13 +148,14 @@ class Model(Layer):
                 Default None.
             watch: look at how large gradients, weights, updates and activations are in some steps;
                 the results are in ``History.watched``. 50 looks at every 50th step; True chooses,
-                100 or more, so that it takes about 1 % of the time. The run gives the same bits.
-                Default False.
+                100 or more, so that it takes about 1 % of the time beside a compilation. The run
+                gives the same bits. Default False.
             verbose: ``"auto"`` shows a live line on a terminal only; 0 nothing; 1 the live line; 2
                 a line an epoch.
 
         Returns:
-            The logged numbers of every epoch, and why the run ended (``History.stopped``).
+            The logged numbers of every epoch, and why the run ended (``History.stopped``). After a
+            run that failed or stalled a line in ``History.notes`` offers ``cr.diagnose``.
 
         Raises:
             DataError: data that cannot be trained on; the message names column and row.

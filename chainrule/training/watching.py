@@ -27,7 +27,7 @@ INTERVAL = 100
 #: The share of the time that looks may take then, and what a look costs beside its own time: it
 #: cuts a run of the back end in two.
 SHARE = 0.015
-CUT_SECONDS = 1e-4
+CUT_SECONDS = 2e-4
 #: |z| beyond which sigmoid and tanh are flat: their slope is below 0.7 % of its height.
 SATURATED = 5.0
 
