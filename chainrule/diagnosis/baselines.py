@@ -29,7 +29,7 @@ TOKEN_FEATURES = 500
 #: whole numbers up to this are taken for quantities, larger ones for tokens.
 MOST_LEVELS = 255
 ROWS = 2_500
-PENALTIES = (0.01, 0.1, 1.0)
+PENALTIES = (0.01, 0.1, 1.0, 10.0)
 
 
 @dataclass(frozen=True)

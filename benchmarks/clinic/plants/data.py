@@ -103,7 +103,9 @@ def _from_target(y: Array, severity: int, random: Generator) -> Array:
     """A column that is the target with some noise."""
     column = y.reshape(len(y), -1)[:, :1].astype(np.float32)
     column = (column - column.mean()) / column.std()
-    return column + np.float32((0.1, 0.02)[severity]) * random.normal(size=column.shape)
+    noise = random.normal(size=column.shape).astype(np.float32)
+    noisy: Array = column + np.float32((0.1, 0.02)[severity]) * noise
+    return noisy
 
 
 def _with_target(x: Any, y: Any, severity: int, random: Generator) -> Pair:

@@ -119,10 +119,12 @@ def _wrong_classes(case: Case, known: Fit) -> Evidence | None:
     assert labels is not None
     own = case.task.probabilities(case.outputs(case.control.model, x))
     accuracies = [float((p.argmax(axis=1) == labels).mean()) for p in (own, known.outputs)]
-    # A network that learnt less than a quick fit is no judge of labels.
-    if accuracies[0] < accuracies[1] - 0.05:
+    # A network that learnt less than a quick fit, beyond chance, is no judge of labels.
+    if accuracies[0] < accuracies[1] - 0.05 - len(labels) ** -0.5:
         return None
-    if not (_surely_wrong(own, labels) and _surely_wrong(known.outputs, labels)):
+    # A quick look before three models are trained; with few rows each of the two may be lucky.
+    sure_of = [_sure(found, labels).mean() for found in (own, known.outputs)]
+    if min(sure_of) == 0 or sum(sure_of) / 2 < WRONG / 2:
         return None
     outputs = out_of_fold(case)
     if outputs is None or case.labels is None:
