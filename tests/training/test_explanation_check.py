@@ -7,16 +7,15 @@ import chainrule as cr
 from chainrule.nn.contents import walk
 from chainrule.nn.registry import LAYERS
 
-random = np.random.default_rng(3)
 L = cr.layers
 
 
 def rows(*shape):
-    return random.normal(size=(4, *shape)).astype("float32")
+    return np.random.default_rng(3).normal(size=(4, *shape)).astype("float32")
 
 
 def tokens(length):
-    return random.integers(1, 9, size=(4, length)).astype("int32")
+    return np.random.default_rng(3).integers(1, 9, size=(4, length)).astype("int32")
 
 
 class Branches(cr.Model):
@@ -49,8 +48,9 @@ NETS = {
     "convolutions": lambda: ([L.ZeroPadding2D(1), L.DepthwiseConv2D(3), L.SeparableConv2D(4, 3),
                               L.GroupNormalization(2), L.AveragePooling2D(2), L.UpSampling2D(2),
                               L.Conv2DTranspose(4, 3, 2, activation="softplus"), L.Cropping2D(1),
-                              L.ResidualBlock(4), L.GlobalMaxPooling2D(), L.Dense(2)],
-                             rows(6, 6, 2)),
+                              L.Flatten(), L.Dense(2)], rows(6, 6, 2)),
+    "residual": lambda: ([L.ResidualBlock(4), L.ResidualBlock(6, 2), L.GlobalMaxPooling2D(),
+                          L.Dense(2)], rows(8, 8, 2)),
     "volumes": lambda: ([L.Conv3D(2, 2, activation="elu"), L.AveragePooling3D(2),
                          L.Conv3D(2, 2, padding="same"), L.MaxPooling3D(2),
                          L.GlobalMaxPooling3D(), L.Dense(2)], rows(6, 6, 6, 1)),
