@@ -34,7 +34,8 @@ class Branches(cr.Model):
 
 # net -> its layers, its inputs
 NETS = {
-    "dense": lambda: ([L.Input((3,)), L.Rescaling(0.5), L.Normalization(0.1, 2.0),
+    "dense": lambda: ([L.Input((3,)), L.Imputation(-9, 0.5), L.Rescaling(0.5),
+                       L.Normalization(0.1, 2.0),
                        L.Dense(8, "sigmoid"), L.Dropout(0.3), L.GaussianNoise(0.1),
                        L.BatchNormalization(),
                        L.Activation("gelu"), L.Reshape((2, 4)), L.LayerNormalization(),
