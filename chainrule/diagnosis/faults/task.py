@@ -28,7 +28,7 @@ from chainrule.training.inputs import as_arrays, take_rows
 Array = NDArray[Any]
 
 #: Share of the targets' variance out of reach that is a fact, and that is worth a twin run.
-CLEARLY_OUT, SOMEWHAT_OUT = 0.05, 0.002
+CLEARLY_OUT, SOMEWHAT_OUT = 0.01, 0.002
 #: Losses with a meaning of their own that seldom suit a quantity.
 UNUSUAL = ("poisson", "mean_squared_logarithmic_error", "mean_absolute_percentage_error",
            "cosine_similarity", "kl_divergence")  # fmt: skip
@@ -330,7 +330,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "T2", "the outputs cannot say the answer", "activation and loss",
-        "targets outside of the range of the last activation (over 5 % of their variance), or "
+        "targets outside of the range of the last activation (over 1 % of their variance), or "
         "another number of outputs than of classes", _cannot_say,
         explains=("T3", "S2", "V3", "D4"), cost=1,
     ),
