@@ -116,7 +116,7 @@ def of_curve(
     history = History()
     history.stopped_by = stopped_by
     history.extend("loss", losses)
-    model = network()
+    model = cr.Sequential([cr.layers.Dense(1, kernel_initializer="zeros")])  # a constant
     outputs = model(X)
     chosen = cr.losses.get(loss if loss != "own" else lambda y, p: cr.mean((y - p) ** 2))
     return stalled.find_trouble(model, chosen, Data(X, y), outputs, history, 8)
