@@ -47,19 +47,12 @@ def _narrow(recipe: Recipe, severity: int, random: Generator) -> Recipe:
 
 def _pooled_away(recipe: Recipe, severity: int, random: Generator) -> Recipe:
     """One pooling over the whole map behind the last convolution; severe: behind the first."""
-    convolutions = [layer for layer in recipe.make().layers if isinstance(layer, layers.Conv2D)]
-    chosen = 1 if severity else len(convolutions)
-    sides = recipe.x.shape[1:3]
-    window = tuple(-(-side // 2**chosen) for side in sides)
-    seen = []
+    places = [i for i, layer in enumerate(recipe.make().layers) if isinstance(layer, layers.Conv2D)]
+    behind = places[: 1 if severity else None]
+    window = tuple(-(-side // 2 ** len(behind)) for side in recipe.x.shape[1:3])  # strides of 2
 
     def change(index: int, layer: Layer) -> Layer | list[Layer]:
-        if not isinstance(layer, layers.Conv2D):
-            return layer
-        seen.append(index)
-        if seen.count(index) and sorted(set(seen)).index(index) + 1 == chosen:
-            return [layer, layers.MaxPooling2D(window)]
-        return layer
+        return [layer, layers.MaxPooling2D(window)] if index == behind[-1] else layer
 
     return rebuilt(recipe, change)
 
