@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.engine import Examination, examine
+from chainrule.diagnosis.probes import signal
 from chainrule.diagnosis.report import Report, Verdict
 from chainrule.errors import ArgumentError
 from chainrule.estimators.media_classifier import MediaClassifier
@@ -112,4 +113,7 @@ def _parts(
 def _verdict(case: Case, examination: Examination) -> Verdict:
     if examination.causes:
         return "causes"
-    return "unknown" if examination.poor else "healthy"
+    if not examination.poor:
+        return "healthy"
+    ran = case.usable and not case.refused and not case.not_finite
+    return "no signal" if ran and not signal(case) else "unknown"

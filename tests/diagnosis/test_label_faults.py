@@ -145,6 +145,11 @@ def test_targets_that_nobody_can_predict_and_rows_in_order():
     hopeless = case(random.permutation(CLASSES), epochs=5)
     assert labels.not_aligned(hopeless) is None
     assert not signal(hopeless)
+    report = cr.diagnose(
+        hopeless.model, hopeless.x, hopeless.y, validation_data=hopeless.validation
+    )
+    assert report.verdict == "no signal"
+    assert "no signal found" in str(report)
     untrained = case(CLASSES, rate=1e-6, epochs=2)
     assert labels.not_aligned(untrained) is None
     assert signal(untrained)
