@@ -272,12 +272,15 @@ def test_a_gradient_that_is_cut_is_placed():
 
 
 def test_frozen_layers_are_tried_and_unfrozen():
-    model = stack(layers.Dense(1), front=[layers.Dense(7, trainable=False)])
-    case = fitted(model, QUANTITY, "mse")
+    model = stack(layers.Dense(1), front=[layers.Dense(1, trainable=False)])
+    case = fitted(model, QUANTITY, "mse", epochs=60, optimizer=cr.optimizers.Adam(0.02))
     evidence = found("T5", case)
     assert not evidence.settled
     assert evidence.place == {"layer": "dense"}
     assert len(evidence.remedies[0].apply(case.recipe).make().trainable_variables) == 6
+    wide = stack(layers.Dense(1), front=[layers.Dense(30, trainable=False)])
+    case = fitted(wide, QUANTITY, "mse", epochs=60, optimizer=cr.optimizers.Adam(0.02))
+    assert found("T5", case) is None
 
 
 def test_nothing_to_train():

@@ -23,6 +23,9 @@ from chainrule.training.step import batch_loss
 Array = NDArray[Any]
 
 _ROWS = 8
+#: Frozen layers are a fault if training them leaves no more than this share of the error, or
+#: doubles the skill.
+MOST_LEFT = 0.6
 #: Rows whose outputs are compared while the others change.
 _LOOKED_AT = (0, 3, 7)
 
@@ -55,7 +58,10 @@ def _untrained(case: Case) -> Evidence | None:
         "of all weights keep their first values."
     )
     paths = [path for path, _ in frozen]
-    remedy = Remedy(f"{paths[0]}.trainable = True", "B", _unfrozen)
+    line = f"{paths[0]}.trainable = True"
+    if not everything and not _is_harmful(case, f"T5: {line}"):
+        return None
+    remedy = Remedy(line, "B", _unfrozen)
     return Evidence(0.9, sentence, (remedy,), {"layer": paths[0]}, settled=everything)
 
 
@@ -71,6 +77,15 @@ def _frozen(model: Model) -> list[tuple[str, Layer]]:
         for place in walk(model)
         if not place.trainable and any(_could_learn(v) for _, v in place.layer.own_variables())
     ]
+
+
+def _is_harmful(case: Case, name: str) -> bool:
+    """Whether the error is well above that of the same run with all layers trained; what was
+    learnt elsewhere is frozen on purpose, and costs a little.
+    """
+    twin = case.twin(_unfrozen(case.short), name)
+    poor = case.control_skill < twin.skill / 2
+    return poor or 1 - twin.skill <= MOST_LEFT * (1 - case.control_skill)
 
 
 def _could_learn(variable: Variable) -> bool:
@@ -189,7 +204,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "T5", "not everything is trained", "structure",
         "weights without any gradient although the outputs depend on them, or frozen layers that "
-        "the run does better without", _untrained, explains=("S2", "V1", "O2", "O3", "S1"), cost=1,
+        "without which 40 % of the error goes", _untrained,
+        explains=("S2", "V1", "O2", "O3", "S1"), cost=2,
     ),
     Fault(
         "T6", "rows of a batch mix", "structure",
