@@ -87,6 +87,8 @@ def too_low(case: Case) -> Evidence | None:
     sweep, base = rate_sweep(case), base_loss(case)
     if sweep is None or not base > 0 or not case.curve.size or not begins_in_order(case):
         return None
+    if _steps_made(case) < FEW_STEPS or _rate_gone(case) is not None:  # too few steps at the rate
+        return None
     best, own = float(sweep.reached[sweep.rates >= HIGHER * sweep.own_rate].min(initial=np.inf)), 0
     kind = case.recipe.optimizer()
     other = None if isinstance(kind, ADAPTIVE) else rate_sweep(case, "adam")
