@@ -24,11 +24,14 @@ class Remedy:
         line: a line of code.
         automatic: whether ``repair`` may do it.
         apply: edits the recipe of the run; None where only the user can do it.
+        unjudged: the validation rows cannot tell whether it helps, since they have the fault too
+            (a leak, wrong labels) or the remedy aims at another score: repair keeps it if asked to.
     """
 
     line: str
     automatic: Automatic
     apply: Callable[[Recipe], Recipe] | None = None
+    unjudged: bool = False
 
 
 @dataclass(frozen=True)

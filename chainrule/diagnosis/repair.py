@@ -80,7 +80,8 @@ def repaired(
             changed = remedy.apply(recipe)
             trained = changed.train()
             reached, fitted = _skills(case, changed, trained)
-            helps = math.isfinite(reached) and not reached <= best + LEAST_HELP
+            better = remedy.unjudged or not reached <= best + LEAST_HELP
+            helps = math.isfinite(reached) and better
             rows.append(Row(f"{cause.code}: {remedy.line}", reached, fitted, helps))
             if helps:
                 recipe, best = changed, reached

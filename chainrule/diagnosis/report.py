@@ -3,16 +3,19 @@
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.engine import Candidate, Examination, plain
+from chainrule.diagnosis.faults.groups import Group, groups
 from chainrule.diagnosis.finding import Fault, Remedy
 from chainrule.training.model import Model
 
 Verdict = Literal["causes", "healthy", "unknown", "no signal"]
 WIDTH = 100
+#: Groups are shown from this many standard errors on, at most so many.
+NOTED_Z, MOST_GROUPS = 3.0, 3
 
 _VERDICTS: dict[Verdict, str] = {
     "causes": "training is held back by {count}",
@@ -72,6 +75,7 @@ class Report:
         notes: what was seen and does not hold the run back, or less than a cause does.
         passed: names of the faults that were looked for and not found.
         unchecked: codes of the faults that could not be looked for, and why.
+        groups: how rows with one value in a column, or of one class, are served, the worst first.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Report:
         self.notes = [_cause(case, c, c.score) for c in examination.notes]
         self.passed = [f"{fault.code} {fault.name}" for fault in _by_advice(examination.passed)]
         self.unchecked = examination.unchecked
+        self.groups: list[Group] = groups(case)
 
     def __str__(self) -> str:
         lines = [self.text()]
@@ -114,10 +119,27 @@ class Report:
         if self.notes:
             lines += ["", "Notes (not what holds the run back):"]
             lines += _indented([f"{n.name} ({n.code}): {n.sentence}" for n in self.notes], "", "- ")
+        lines += self._group_lines()
         lines += ["", f"Checked and in order: {len(self.passed)} of {self._looked_for} faults"]
         if self.unchecked:
             lines.append(f"Not checked: {', '.join(self.unchecked)}")
         return "\n".join(lines)
+
+    def _group_lines(self) -> list[str]:
+        """The groups of rows that are served worst, where that is more than chance."""
+        worst = [group for group in self.groups if group.z > NOTED_Z][:MOST_GROUPS]
+        if not worst:
+            return []
+        what = "share of wrong rows" if self._case.task.kind == "classes" else "squared error"
+        lines = [
+            "",
+            f"Groups of rows that are served worst ({what}, 95 % interval for all groups):",
+        ]
+        return lines + [
+            f"- {g.name} ({g.rows} rows): {g.error:.2f} ({g.low:.2f} to {g.high:.2f}), "
+            f"the others {g.others:.2f}"
+            for g in worst
+        ]
 
     @property
     def _looked_for(self) -> int:
@@ -131,6 +153,7 @@ class Report:
             "notes": [_as_dict(note) for note in self.notes],
             "passed": self.passed,
             "unchecked": dict(self.unchecked),
+            "groups": [asdict(group) for group in self.groups],
         }
 
     def repair(self, apply: "Literal['safe', 'all'] | Sequence[str]" = "safe") -> Any:

@@ -216,7 +216,7 @@ def _suspicion(case: Case, suspects: Array, sentence: str, share: float) -> Evid
     review = Remedy(f"look at these rows: {listed[:6]} ...", "N")
     drop = Remedy(
         "train without the rows that look wrong (their labels are not changed)", "B",
-        lambda recipe: _without(recipe, suspects),
+        lambda recipe: _without(recipe, suspects), unjudged=True,
     )  # fmt: skip
     return Evidence(
         0.6 + 0.3 * min(1.0, share / 0.2), sentence, (drop, review), {"rows": listed}, settled=True,
@@ -336,7 +336,9 @@ def imbalance(case: Case) -> Evidence | None:
     if gain < 0.03 and usual < 0.8:
         return None
     strength = 0.7 + 0.25 * min(1.0, max(gain, 0.0) / 0.1)
-    remedy = Remedy('fit(..., class_weight="balanced"); report balanced accuracy', "B", _balanced)
+    remedy = Remedy(
+        'fit(..., class_weight="balanced"); report balanced accuracy', "B", _balanced, True
+    )
     return Evidence(
         strength, sentence + ".", (remedy,), {"group": f"class {name:g}"}, settled=True, gain=gain
     )

@@ -77,7 +77,7 @@ def _shared_rows(case: Case) -> Evidence | None:
             )
     line = "split by groups, so that copies of a row stay on one side"
     return Evidence(
-        0.95, sentence, (Remedy(line, "B", _without_shared),), {"rows": hits[:20].tolist()},
+        0.95, sentence, (Remedy(line, "B", _without_shared, unjudged=True),), {"rows": hits[:20].tolist()},
         settled=True, gain=gain,
     )  # fmt: skip
 
@@ -113,7 +113,7 @@ def _column_leak(case: Case) -> Evidence | None:
         what = "class"
     strength = 0.9 if shares[index] > 0.98 else 0.8
     line = f"x = np.delete(x, {index}, axis=1)  # unless it is known before the {what} is"
-    remedy = Remedy(line, "B", lambda recipe: _without_column(recipe, index))
+    remedy = Remedy(line, "B", lambda recipe: _without_column(recipe, index), unjudged=True)
     return Evidence(
         strength,
         f"Column {name} alone tells the {what}: {shares[index]:.1%} of its variance goes with it, "
@@ -174,7 +174,7 @@ def split_anew(recipe: Recipe) -> Recipe:
 
 _SPLIT = Remedy(
     "train, held_out = cr.data.split_indices(len(y), 0.2, seed=0, stratify=y)", "A",
-    split_anew,
+    split_anew, unjudged=True,
 )  # fmt: skip
 
 
