@@ -76,10 +76,9 @@ def _shared_rows(case: Case) -> Evidence | None:
                 f" On the others the skill is {honest:.3f}, on all {case.control_skill:.3f}."
             )
     line = "split by groups, so that copies of a row stay on one side"
-    return Evidence(
-        0.95, sentence, (Remedy(line, "B", _without_shared, unjudged=True),), {"rows": hits[:20].tolist()},
-        settled=True, gain=gain,
-    )  # fmt: skip
+    remedy = Remedy(line, "B", _without_shared, unjudged=True)
+    place = {"rows": hits[:20].tolist()}
+    return Evidence(0.95, sentence, (remedy,), place, settled=True, gain=gain)
 
 
 def _without_shared(recipe: Recipe) -> Recipe:
