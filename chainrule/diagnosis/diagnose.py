@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.engine import Examination, examine
-from chainrule.diagnosis.probes import signal
+from chainrule.diagnosis.measurements.predictability import signal
 from chainrule.diagnosis.report import Report, Verdict
 from chainrule.errors import ArgumentError
 from chainrule.estimators.media_classifier import MediaClassifier

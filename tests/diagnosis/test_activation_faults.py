@@ -10,7 +10,7 @@ import chainrule as cr
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.faults import activations
 from chainrule.diagnosis.finding import Evidence
-from chainrule.diagnosis.signals import signals_at_start
+from chainrule.diagnosis.measurements.signals import signals_at_start
 from chainrule.nn import Layer
 
 layers, initializers = cr.layers, cr.initializers

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.diagnosis import baselines
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.engine import confirmed
 from chainrule.diagnosis.faults import labels
-from chainrule.diagnosis.folds import out_of_fold
-from chainrule.diagnosis.probes import signal
+from chainrule.diagnosis.measurements import baselines
+from chainrule.diagnosis.measurements.folds import out_of_fold
+from chainrule.diagnosis.measurements.predictability import signal
 
 layers = cr.layers
 RNG = np.random.default_rng(8)

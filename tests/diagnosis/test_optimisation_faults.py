@@ -13,7 +13,7 @@ from chainrule.diagnosis.faults.optimisation import (
     too_low,
     unfit_batches,
 )
-from chainrule.diagnosis.probes import begins_in_order, rate_sweep
+from chainrule.diagnosis.measurements.rates import begins_in_order, rate_sweep
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 4)).astype("float32")

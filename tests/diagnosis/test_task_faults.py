@@ -7,7 +7,7 @@ import chainrule as cr
 from chainrule.config import settings
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.faults.task import _floor
-from chainrule.diagnosis.loss_forms import pairs_instead_of_rows
+from chainrule.diagnosis.measurements.loss_forms import pairs_instead_of_rows
 from chainrule.diagnosis.table import BY_CODE
 
 layers = cr.layers

@@ -27,8 +27,8 @@ from chainrule.diagnosis import editing
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.faults.trying import tried
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
+from chainrule.diagnosis.measurements.signals import FLAT_FROM, Signal, quoted, signals_at_start
 from chainrule.diagnosis.recipe import Recipe
-from chainrule.diagnosis.signals import FLAT_FROM, Signal, quoted, signals_at_start
 from chainrule.nn.layers import LayerNormalization
 
 #: V3: the share of a layer's units that are 0 for every row, of so many units at least: the only

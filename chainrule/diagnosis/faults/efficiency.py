@@ -7,7 +7,7 @@ import numpy as np
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.editing import is_sequential, width_of, with_widths
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.probes import prepared_step
+from chainrule.diagnosis.measurements.rates import prepared_step
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.training.batches import Batches
 from chainrule.training.callbacks import (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.probes import base_loss
+from chainrule.diagnosis.measurements.rates import base_loss
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.diagnosis.scores import skill
 from chainrule.nn.contents import walk

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from chainrule.diagnosis.case import SCORED_ROWS, Case
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.folds import out_of_fold
+from chainrule.diagnosis.measurements.folds import out_of_fold
 from chainrule.training.inputs import take_rows
 
 Array = NDArray[Any]

@@ -6,12 +6,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.diagnosis.baselines import ROWS, Fit, baseline, inner_fit, inner_fits, targets
 from chainrule.diagnosis.case import SCORED_ROWS, Case
 from chainrule.diagnosis.faults.groups import wilson
 from chainrule.diagnosis.faults.splits import kept_rows
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.folds import out_of_fold
+from chainrule.diagnosis.measurements.baselines import (
+    ROWS,
+    Fit,
+    baseline,
+    inner_fit,
+    inner_fits,
+    targets,
+)
+from chainrule.diagnosis.measurements.folds import out_of_fold
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.nn.layers import Rescaling
 from chainrule.training.inputs import take_rows

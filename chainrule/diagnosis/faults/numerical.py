@@ -13,8 +13,8 @@ from chainrule import losses
 from chainrule.backends.reference import every_value
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.heads import head_of
-from chainrule.diagnosis.loss_forms import is_own, takes, written_by_user
+from chainrule.diagnosis.measurements.heads import head_of
+from chainrule.diagnosis.measurements.loss_forms import is_own, takes, written_by_user
 from chainrule.graph.widen import widened
 from chainrule.nn import Layer
 from chainrule.nn.contents import walk

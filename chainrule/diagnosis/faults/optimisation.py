@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chainrule import optimizers
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.probes import (
+from chainrule.diagnosis.measurements.rates import (
     RateSweep,
     base_loss,
     begins_in_order,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from chainrule.config import settings
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.loss_forms import spread_rows
+from chainrule.diagnosis.measurements.loss_forms import spread_rows
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.nn import Layer
 from chainrule.nn.contents import walk

@@ -16,7 +16,7 @@ from chainrule.diagnosis.editing import (
     set_initializer,
 )
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.loss_forms import eager, spread_rows
+from chainrule.diagnosis.measurements.loss_forms import eager, spread_rows
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.nn import Layer
 from chainrule.nn.contents import walk

@@ -15,8 +15,8 @@ from chainrule.diagnosis import editing
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.faults.trying import tried
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
+from chainrule.diagnosis.measurements.signals import quoted, signals_at_start
 from chainrule.diagnosis.recipe import Recipe
-from chainrule.diagnosis.signals import quoted, signals_at_start
 from chainrule.errors import ShapeError
 from chainrule.nn import Layer
 from chainrule.training.explanation.record import LayerRecord

@@ -11,8 +11,8 @@ from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.editing import configure, is_sequential, set_activation
 from chainrule.diagnosis.faults import passage
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
-from chainrule.diagnosis.heads import Head, head_of, unreachable
-from chainrule.diagnosis.loss_forms import (
+from chainrule.diagnosis.measurements.heads import Head, head_of, unreachable
+from chainrule.diagnosis.measurements.loss_forms import (
     FEW_ROWS,
     aligned_targets,
     eager,

@@ -1,4 +1,4 @@
-"""Measurements that several probes share, made once for a case (`Case.once`)."""
+"""Learning rates: how far short runs come at several of them, and whether a run begins in order."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import optimizers
-from chainrule.diagnosis.baselines import baseline
 from chainrule.diagnosis.case import Case
 from chainrule.optimizers import Optimizer
 from chainrule.tensor import tensor
@@ -29,9 +28,6 @@ RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 SWEEP_STEPS = 100
 SWEEP_SECONDS = 2.0
 SWEEP_BATCHES = (8, 128)
-#: a skill that is more than chance, and a fit without a network that is (in standard errors).
-LEAST_SIGNAL = 0.05
-SIGNAL_Z = 3.0
 #: root mean squares of columns, and deviations of targets, that training copes with.
 ORDINARY = (0.02, 20.0)
 LARGEST_ACTIVATION, SMALLEST_ACTIVATION = 30.0, 3e-3
@@ -175,31 +171,6 @@ def rates_of_run(case: Case) -> Array:
     steps = max(1, case.recipe.steps // max(1, case.recipe.epochs) * epochs)
     places = np.unique(np.linspace(0, steps - 1, 30).astype(np.int64))
     return np.array([float(optimizer.schedule(tensor(int(place)))) for place in places])
-
-
-def signal(case: Case) -> bool:
-    """Whether anything beats the constant prediction on rows that it was not fitted to: the run,
-    its twins so far, a fit without a network, or the run at the best rate of the sweep.
-
-    That nothing does can be the fault of the data or of how their rows were joined; it cannot be
-    told from targets that nobody could predict.
-    """
-    return case.once("signal", lambda: _signal(case))
-
-
-def _signal(case: Case) -> bool:
-    if not case.usable or case.task.kind == "other":
-        return True
-    reached = [case.control_skill, *(twin.skill for twin in case.twins)]
-    if any(np.isfinite(found) and found > LEAST_SIGNAL for found in reached):
-        return True
-    known = baseline(case)
-    if known is not None and known.z > SIGNAL_Z:
-        return True
-    sweep = rate_sweep(case)
-    rate = 1e-3 if sweep is None else sweep.best_rate
-    twin = case.twin(case.short.with_rate(rate), "signal: the best rate")
-    return bool(np.isfinite(twin.skill) and twin.skill > LEAST_SIGNAL)
 
 
 def _rate_sweep(case: Case, optimizer: str | None) -> RateSweep | None:

@@ -1,0 +1,1 @@
+"""What several probes measure: fits without a network, folds, heads, losses, rates, first steps."""
