@@ -44,8 +44,12 @@ def cases() -> Iterator[Case]:
     """The five runs."""
     x, y = ring()
     common: dict[str, Any] = {
-        "loss": "cross_entropy", "epochs": 60, "batch_size": 32, "validation_split": 0.25, "seed": 1,
-    }  # fmt: skip
+        "loss": "cross_entropy",
+        "epochs": 60,
+        "batch_size": 32,
+        "validation_split": 0.25,
+        "seed": 1,
+    }
 
     scaled = x * np.array([1, 2000], "float32")
     model = classifier(16)
