@@ -3,7 +3,6 @@
 import math
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,6 +27,10 @@ from chainrule.training.step import EvaluationStep, TrainingStep
 
 if TYPE_CHECKING:
     from chainrule.training.watching import Watch
+
+
+# Between two snapshots of the variables, where the runs since the last one can be repeated.
+SNAPSHOT_SECONDS = 0.5
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the way out of the loops inside an epoch
@@ -110,9 +113,12 @@ class Loop:
         self._validation_pace = Pace()
         self._stateful = stateful_layers(run.model)
         self._variables: list[Variable] = []
-        # The last two runs of the back end: what the variables held before, epoch and number of
-        # the first step, and the batches.
-        self._recent: deque[tuple[list[Tensor], int, int, Any]] = deque(maxlen=2)
+        # The last runs of the back end: what the variables held before, epoch and number of the
+        # first step, and the batches. What stands before the first two snapshots is forgotten;
+        # between them the values are None, and the runs can be repeated.
+        self._recent: list[tuple[list[Tensor] | None, int, int, Any]] = []
+        self._snapshot = 0  # the place of the last one
+        self._next_snapshot = 0.0
 
     def run(self) -> History:
         """Train until a reason to stop comes up."""
@@ -149,6 +155,23 @@ class Loop:
     def _state(self, values: Sequence[Tensor]) -> State:
         return tuple(zip(self._variables, values, strict=True))
 
+    def _remember(
+        self, epoch: int, number: int, batches: Any, exactly: bool = False
+    ) -> list[Tensor] | None:
+        """Take note of the run of the back end that comes next and, where it could not be repeated
+        or some time has passed, of what the variables hold.
+        """
+        before = None
+        now = time.perf_counter()
+        is_due = not 0 < self._next_snapshot - now <= SNAPSHOT_SECONDS
+        if is_due or exactly or self._callbacks or self._stateful:
+            before = present_values(self._variables)
+            self._next_snapshot = now + SNAPSHOT_SECONDS
+            del self._recent[: self._snapshot]
+            self._snapshot = len(self._recent)
+        self._recent.append((before, epoch, number, batches))
+        return before
+
     def _epochs(self, history: History) -> None:
         try:
             self._check_ended()
@@ -182,7 +205,7 @@ class Loop:
             count = min(self._most_steps(), self._run.epochs - history.epochs)
             if self._watch is not None:
                 self._watch.look(*data)
-            before = present_values(self._variables)
+            before = self._remember(history.epochs, 0, count, exactly=True)
             begin = time.perf_counter()
             losses = self._step.run_whole(count, data)
             self._note_pace(count, time.perf_counter() - begin)
@@ -190,13 +213,13 @@ class Loop:
             if ended is not None and ended + 1 < count:
                 count = ended + 1
                 if math.isfinite(losses[ended]):
+                    assert before is not None
                     restore(self._state(before))
                     losses = self._step.run_whole(count, data)
             numbers = losses[:count].tolist()
             # Only the last one can be infinite or NaN: such a loss ends the run.
             whole = numbers if math.isfinite(numbers[-1]) else numbers[:-1]
             history.extend("loss", whole)
-            self._recent.append((before, history.epochs - len(whole), 0, count))
             if len(whole) < count:
                 self._not_finite(history, numbers[-1], len(whole))
             if self._progress is not None:
@@ -291,11 +314,10 @@ class Loop:
                 continue
             if self._watch is not None:
                 self._watch.look_at_rows(rows[0], data)
-            before = present_values(self._variables)
+            self._remember(epoch, place.batches, rows)
             begin = time.perf_counter()
             losses = step.run_rows(rows, data)
             self._note_pace(len(rows), time.perf_counter() - begin)
-            self._recent.append((before, epoch, place.batches, rows))
             if not all_finite(losses):
                 bad = int(np.argmin(np.isfinite(losses)))
                 self._not_finite(history, float(losses[bad]), bad)
@@ -314,11 +336,10 @@ class Loop:
                 callback.on_train_batch_begin(number, {})
             if self._watch is not None:
                 self._watch.look(x, y, weights)
-            before = present_values(self._variables)
+            self._remember(epoch, number, (x, y, weights))
             begin = time.perf_counter()
             loss = step(x, y, weights)
             self._note_pace(1, time.perf_counter() - begin)
-            self._recent.append((before, epoch, number, (x, y, weights)))
             if not math.isfinite(loss):
                 self._not_finite(history, loss, 0)
             place.note(np.array([loss]), np.array([weight]), place.rows + count_rows(x))
@@ -349,9 +370,9 @@ class Loop:
         """The last steps may have left weights that are not finite though their losses were."""
         if not self._recent or is_finite(self._step.state()):
             return
-        before, _, _, batches = self._recent[-1]
-        if is_finite(self._state(before)):  # else it was so from the start, or is meant
-            self._not_finite(history, None, _steps_of(batches))
+        if any(is_finite(self._state(self._recent[i][0] or ())) for i in (0, self._snapshot)):
+            self._not_finite(history, None, _steps_of(self._recent[-1][3]))
+        # Else it was so from the start, or is meant.
 
     def _not_finite(self, history: History, loss: float | None, bad: int) -> None:
         """Stop at numbers that are not finite.
@@ -361,12 +382,7 @@ class Loop:
             loss: the one that is not finite; None for weights.
             bad: the step of the last run of the back end that has it.
         """
-        runs = list(self._recent)
-        # Weights that a run ends with show in the losses of the next one.
-        if not is_finite(self._state(runs[-1][0])) and is_finite(self._state(runs[0][0])):
-            runs.pop()
-            bad = _steps_of(runs[0][3])
-        before, epoch, number, batches = runs[-1]
+        before, epoch, number, batches, bad = self._bad_run(bad)
         good = last_good(self._step, self._state(before), partial(self._again, batches), bad)
         joined = isinstance(batches, int)
         epoch, number = (epoch + good, 0) if joined else (epoch, number + good)
@@ -389,6 +405,23 @@ class Loop:
         warnings.warn(reason, RuntimeWarning, stacklevel=2)
         raise Stopped("not_finite", reason)
 
+    def _bad_run(self, bad: int) -> tuple[list[Tensor], int, int, Any, int]:
+        """The run that made numbers that are not finite, and the step of it that shows them.
+
+        Weights that a run ends with show in the losses of a later one: the runs since a good
+        snapshot are repeated up to the first that ends with such weights.
+        """
+        last = self._snapshot
+        first = last if is_finite(self._state(self._recent[last][0] or ())) else 0
+        restore(self._state(self._recent[first][0] or ()))
+        *runs, latest = self._recent[first:]
+        for _, epoch, number, batches in runs:
+            before, steps = present_values(self._variables), _steps_of(batches)
+            self._again(batches, steps)
+            if not is_finite(self._step.state()):
+                return before, epoch, number, batches, steps
+        return present_values(self._variables), *latest[1:], bad
+
     def _again(self, batches: Any, steps: int) -> None:
         """Repeat the first steps of a run of the back end."""
         if isinstance(batches, int):
@@ -408,6 +441,7 @@ class Loop:
 
     def _save_if_due(self, history: History) -> None:
         if self._checkpoints is not None and self._checkpoints.is_due:
+            self._check_weights(history)
             self._save(history)
 
     def _save(self, history: History, ended: tuple[str, str] | None = None) -> None:

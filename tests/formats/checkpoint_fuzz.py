@@ -59,7 +59,7 @@ class RunOfFit:
             checkpoint=checkpoint, verbose=0,
         )  # fmt: skip
         variables = [*self.model.variables, *self.optimizer.variables]
-        logged = [np.asarray(history[name]) for name in history]
+        logged = [np.asarray(value) for name in history for value in history[name]]
         return b"".join(array.tobytes() for array in (*(v.numpy() for v in variables), *logged))
 
 

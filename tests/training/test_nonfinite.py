@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.formats import read_model_file
 from chainrule.nn.seeding import derive_seed
 from chainrule.training.batches import Batches, Data
 from chainrule.training.nonfinite import is_finite
@@ -208,6 +209,25 @@ def test_a_gradient_that_is_not_finite_while_the_loss_is(batch_size, watched, ep
     if batch_size == 10:
         order = Batches(Data(X, Y), 10, derive_seed(2, "order of rows")).order(0)
         assert origin.step == list(order).index(BAD) // 10 + 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_they_are_found_in_whichever_step_and_never_saved(seed, tmp_path):
+    """Also in the last step of an epoch, which the next run of the back end tells of."""
+    model = cr.Sequential([Root(name="bad"), cr.layers.Dense(1)])
+    batches = Batches(Data(X, Y), 10, derive_seed(seed, "order of rows"))
+    x = X.copy()
+    row = batches.order(0)[-1 - seed]
+    x[row, 0] = 0.0
+    with pytest.warns(RuntimeWarning, match="weights became infinite or NaN|the loss became nan"):
+        history = model.fit(
+            x, Y, loss="mse", epochs=3, batch_size=10, seed=seed, verbose=0,
+            checkpoint=cr.Checkpoint(tmp_path, every_seconds=0),
+        )  # fmt: skip
+    assert (history.origin.row, history.origin.epoch, history.origin.step) == (row, 1, 6)
+    assert all(np.isfinite(v.numpy()).all() for v in model.variables)
+    for path in tmp_path.glob("checkpoint-*"):
+        assert all(np.isfinite(x).all() for x in read_model_file(path)[1].values())
 
 
 def test_weights_that_are_infinite_from_the_start_are_left_alone():
