@@ -122,10 +122,10 @@ def _mlp(*widths: int, outputs: int, activation: str = "relu", dropout: float = 
 
 def _digits_cnn() -> list[Layer]:
     return [
-        layers.Conv2D(8, 3, strides=2, padding="same", activation="relu"),
         layers.Conv2D(16, 3, strides=2, padding="same", activation="relu"),
+        layers.Conv2D(32, 3, strides=2, padding="same", activation="relu"),
         layers.Flatten(),
-        layers.Dropout(0.3),
+        layers.Dropout(0.5),
         layers.Dense(10),
     ]
 
@@ -165,7 +165,7 @@ PLANS: dict[str, Plan] = {
     "digits_mlp": Plan(
         _mlp(64, outputs=10, dropout=0.3), 0.003, 30, 32, patience=8, rows="digits", flat=True
     ),
-    "digits_cnn": Plan(_digits_cnn, 0.004, 25, 32, patience=6, rows="digits"),
+    "digits_cnn": Plan(_digits_cnn, 0.003, 25, 32, patience=6, rows="digits"),
     "films": Plan(_films, 0.001, 12, 50, patience=3),
     "spoken": Plan(_spoken, 0.004, 30, 32, patience=8),
     "adding": Plan(_adding, 0.01, 25, 50, metric="r2", patience=10, cosine=True),
