@@ -26,6 +26,9 @@ from chainrule.diagnosis.table import FAULTS
 LEAST_GAIN = 0.03
 #: ... and by so many standard errors over the validation rows.
 LEAST_Z = 1.75
+#: ... where the fault itself is certain; or, over the run alone, whatever another seed does.
+CERTAIN_GAIN, CERTAIN_Z = 0.01, 1.0
+CLEAR_GAIN, CLEAR_Z = 0.05, 3.0
 #: what a candidate keeps of its score if a confirmed one explains it.
 EXPLAINED_SHARE = 0.35
 #: twins at most; the most suspected come first.
@@ -154,11 +157,13 @@ def _score(case: Case, found: Sequence[Candidate], twins: bool) -> None:
     for c in found:
         if c.evidence.settled or not twins:
             c.score = c.evidence.strength
-        elif c.twin is not None and confirmed(case, c.twin):
+        elif c.twin is None or not confirmed(case, c.twin, c.evidence.certain):
+            c.score = 0.0
+        elif c.evidence.certain:
+            c.score = c.evidence.strength
+        else:
             share = min(c.twin.gain / best, 1.0) if math.isfinite(c.twin.gain) else 1.0
             c.score = c.evidence.strength * (0.4 + 0.6 * share)
-        else:
-            c.score = 0.0
     explained = [c for c in found if any(_explains(other, c) for other in found)]
     for c in explained:
         c.score *= EXPLAINED_SHARE
@@ -174,12 +179,16 @@ def _explains(cause: Candidate, other: Candidate) -> bool:
     return not mutual or cause.score > other.score
 
 
-def confirmed(case: Case, twin: Twin) -> bool:
-    """Whether a twin run is better than the run by more than chance."""
+def confirmed(case: Case, twin: Twin, certain: bool = False) -> bool:
+    """Whether a twin run is better than the run by more than chance; see `Evidence.certain`."""
     if not math.isfinite(twin.skill):
         return False
     if not math.isfinite(case.control_skill):
         return twin.skill > POOR_SKILL
+    if certain:
+        better = twin.skill - case.control_skill
+        little = twin.gain > CERTAIN_GAIN and twin.z > CERTAIN_Z
+        return little or (better > CLEAR_GAIN and twin.z > CLEAR_Z)
     beyond_luck = twin.gain > case.luck or _smaller_by_more_than_luck(case, twin)
     return twin.gain > LEAST_GAIN and twin.z > LEAST_Z and beyond_luck
 

@@ -45,6 +45,8 @@ class Evidence:
         place: where: ``layer``, ``column``, ``rows``, ``operation``, ``step``, ``group``.
         settled: the probe measured the harm itself (or the fault is exact): no twin run has to
             confirm it. False: the finding counts only if a twin run with a remedy does better.
+        certain: what is wrong is plain, and only open whether it hurts here: a twin run has to be
+            better by little to confirm it.
         gain: what the probe measured, if it is settled and there is such a number.
     """
 
@@ -53,6 +55,7 @@ class Evidence:
     remedies: tuple[Remedy, ...] = ()
     place: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
+    certain: bool = False
     gain: float | None = None
 
 

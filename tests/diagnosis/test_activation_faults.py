@@ -8,6 +8,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.diagnosis.case import Case
+from chainrule.diagnosis.engine import confirmed
 from chainrule.diagnosis.faults import activations
 from chainrule.diagnosis.finding import Evidence
 from chainrule.diagnosis.measurements.signals import signals_at_start
@@ -69,7 +70,7 @@ def test_one_cause_is_named_with_its_layer_and_its_remedy_helps(code):
     assert f"`{place}`" in evidence.sentence
     twin = case.twin(evidence.remedies[0].apply(case.recipe), "remedy")
     assert twin.skill > case.control_skill + 0.05
-    assert evidence.settled
+    assert evidence.settled or confirmed(case, twin, evidence.certain)
 
 
 #: Networks that look like the planted ones and are in order.

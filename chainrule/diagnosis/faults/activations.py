@@ -25,7 +25,6 @@ from collections.abc import Sequence
 
 from chainrule.diagnosis import editing
 from chainrule.diagnosis.case import Case
-from chainrule.diagnosis.faults.trying import tried
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
 from chainrule.diagnosis.measurements.signals import FLAT_FROM, Signal, quoted, signals_at_start
 from chainrule.diagnosis.recipe import Recipe
@@ -144,10 +143,10 @@ def alike(case: Case) -> Evidence | None:
     same = first.together
     kept = "and get the same updates, so they stay one unit" if same else "and begin as one unit"
     sentence = f"All {first.units} units of `{first.path}` begin with the same weights {kept}."
-    return tried(case, "V5", Evidence(
+    return Evidence(
         0.97 if same else 0.9, sentence, (_usual_weights(found),), {"layer": first.path},
-        settled=same,
-    ))  # fmt: skip
+        settled=same, certain=True,
+    )  # fmt: skip
 
 
 def inactive(case: Case) -> Evidence | None:
@@ -167,9 +166,10 @@ def inactive(case: Case) -> Evidence | None:
         lambda recipe: editing.set_activation(recipe, [s.path for s in found], "leaky_relu"),
     )
     remedies = (_usual_weights(found, biases=True), leaky)
-    evidence = Evidence(0.6 + 0.35 * first.inactive, sentence, remedies, {"layer": first.path})
     # A few live units of many may do.
-    return tried(case, "V3", evidence) if first.units - count < FEW_ACTIVE else evidence
+    certain = first.units - count < FEW_ACTIVE
+    strength = 0.6 + 0.35 * first.inactive
+    return Evidence(strength, sentence, remedies, {"layer": first.path}, certain=certain)
 
 
 def saturated(case: Case) -> Evidence | None:
@@ -187,9 +187,8 @@ def saturated(case: Case) -> Evidence | None:
     weights, relu = _usual_weights(found, biases=True), _relu(found)
     # A sigmoid learns slowly from usual first weights too.
     remedies = (weights, relu) if large and first.activation == "tanh" else (relu, weights)
-    return tried(
-        case, "V4", Evidence(0.95 if large else 0.7, sentence, remedies, {"layer": first.path})
-    )
+    strength = 0.95 if large else 0.7
+    return Evidence(strength, sentence, remedies, {"layer": first.path}, certain=True)
 
 
 def exploding(case: Case) -> Evidence | None:
@@ -211,7 +210,7 @@ def exploding(case: Case) -> Evidence | None:
         lambda recipe: editing.insert_after(recipe, [s.path for s in hidden], LayerNormalization),
     )
     remedies = (_usual_weights(hidden), norm)
-    return tried(case, "V2", Evidence(0.95, sentence, remedies, {"layer": first.path}))
+    return Evidence(0.95, sentence, remedies, {"layer": first.path}, certain=True)
 
 
 def vanishing(case: Case) -> Evidence | None:
@@ -228,7 +227,7 @@ def vanishing(case: Case) -> Evidence | None:
         f"{len(hidden)} hidden layers hardly learn."
     )
     remedies = (_relu(hidden),)
-    return tried(case, "V1", Evidence(0.95, sentence, remedies, {"layer": first.path}))
+    return Evidence(0.95, sentence, remedies, {"layer": first.path}, certain=True)
 
 
 def first_weights(case: Case) -> Evidence | None:
@@ -250,9 +249,8 @@ def first_weights(case: Case) -> Evidence | None:
         f"{all_signals[-1].outputs:.2g}."
     )
     strength = 0.95 if times > 8 else 0.85
-    return tried(
-        case, "V6", Evidence(strength, sentence, (_usual_weights(found),), {"layer": worst.path})
-    )
+    remedies = (_usual_weights(found),)
+    return Evidence(strength, sentence, remedies, {"layer": worst.path}, certain=True)
 
 
 FAULTS: tuple[Fault, ...] = (

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.diagnosis import editing
 from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
 from chainrule.diagnosis.measurements.rates import base_loss
 from chainrule.diagnosis.recipe import Recipe
 from chainrule.diagnosis.scores import skill
 from chainrule.nn.contents import walk
-from chainrule.nn.layers import BatchNormalization
+from chainrule.nn.layers import BatchNormalization, Dense, Dropout
 from chainrule.training.callbacks import EarlyStopping
 from chainrule.training.inputs import as_arrays, take_rows
 from chainrule.training.model import Model
@@ -23,6 +24,14 @@ Array = NDArray[Any]
 #: the validation loss above its lowest value, and above that in shares of the constant's loss.
 RISE, RISE_OF_BASE = 0.1, 0.02
 EPOCHS_AFTER_BEST = 5
+#: so much higher the loss has risen for certain.
+CLEAR_RISE, CLEAR_RISE_OF_BASE = 0.25, 0.05
+#: the error on validation rows, as a share of the constant's, and over that on training rows.
+LEFT, GAP = 0.03, 4.0
+#: so many times more is overfitted for certain.
+WIDE_GAP = 10.0
+#: dropout that is tried.
+HELD_BACK = 0.3
 #: rows that averages are estimated on again.
 MOST_ROWS = 2_000
 #: the error outside of training over that inside, and the difference in skill.
@@ -30,7 +39,12 @@ WORSE_OUTSIDE, SKILL_LOST = 1.5, 0.05
 
 
 def overfits(case: Case) -> Evidence | None:
-    """G1: the validation loss has risen from its lowest value while the training loss fell."""
+    """G1: the validation loss has risen while the training loss fell, or there is a wide gap."""
+    return _risen(case) or _gap(case)
+
+
+def _risen(case: Case) -> Evidence | None:
+    """The validation loss was lower before, while the training loss went on falling."""
     history = case.control.history
     if history is None or "val_loss" not in history or _restores(case.recipe):
         return None
@@ -59,7 +73,40 @@ def overfits(case: Case) -> Evidence | None:
             Remedy("weight decay, dropout, or more rows", "B"),
         ),
         {"step": epoch + 1},
+        # The run itself shows what stopping would have brought.
+        settled=rise > CLEAR_RISE * best and rise > CLEAR_RISE_OF_BASE * base_loss(case),
     )  # fmt: skip
+
+
+def _gap(case: Case) -> Evidence | None:
+    """The training rows are fitted many times better than others; holding back is tried."""
+    if not case.validated or not case.usable or case.history is None:
+        return None
+    left, fitted = 1 - case.control_skill, 1 - case.training_skill
+    if not LEFT < left < 1 or left < GAP * max(fitted, 1e-3):
+        return None
+    hidden = [path for path, layer in case.layers if isinstance(layer, Dense)][:-1]
+    if not hidden or not editing.is_sequential(case.first):
+        return None
+    return Evidence(
+        0.8,
+        f"The model overfits: its error on the validation rows is {left:.2f} of that of a constant "
+        f"prediction, on the training rows {fitted:.2f}.",
+        (
+            Remedy(
+                f"cr.layers.Dropout({HELD_BACK}) behind the hidden layers, early_stopping=True",
+                "B", lambda recipe: _held_back(recipe, hidden),
+            ),
+            Remedy("weight decay, or more rows", "N"),
+        ),
+        certain=left > WIDE_GAP * max(fitted, 1e-3),
+    )  # fmt: skip
+
+
+def _held_back(recipe: Recipe, hidden: list[str]) -> Recipe:
+    stopping = EarlyStopping(patience=max(5, recipe.epochs // 10))
+    held = editing.insert_after(recipe, hidden, lambda: Dropout(HELD_BACK))
+    return held.with_settings(early_stopping=stopping)
 
 
 def _restores(recipe: Recipe) -> bool:
@@ -143,8 +190,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "G1", "overfits", "structure",
         f"the validation loss is {RISE:.0%} above its lowest value, which was {EPOCHS_AFTER_BEST} "
-        "epochs ago or more, and the training loss has fallen since",
-        overfits, explains=("E2",), cost=2,
+        "epochs ago or more, and the training loss has fallen since; or the error is "
+        f"{GAP:g} times that on the training rows, and dropout lowers it",
+        overfits, explains=("E2", "D5"), cost=2,
     ),
     Fault(
         "G2", "running averages have not caught up", "structure",

@@ -32,7 +32,7 @@ OFFSET = 3.0
 #: ... or a deviation this many times that of the first outputs, or this share of it.
 LARGE, SMALL = 10.0, 0.1
 #: of the rows about which a model is surest (a fifth), this share is wrong ...
-WRONG = 0.08
+WRONG = 0.1
 #: ... which is this share of the rate over all rows: wrong labels are wrong everywhere.
 FLAT = 0.35
 #: residuals this many (robust) deviations off are outliers; so many of them are wrong targets.
@@ -223,7 +223,7 @@ def _suspicion(case: Case, suspects: Array, sentence: str, share: float) -> Evid
     review = Remedy(f"look at these rows: {listed[:6]} ...", "N")
     drop = Remedy(
         "train without the rows that look wrong (their labels are not changed)", "B",
-        lambda recipe: _without(recipe, suspects), unjudged=True,
+        lambda recipe: _without(recipe, suspects),
     )  # fmt: skip
     return Evidence(
         0.6 + 0.3 * min(1.0, share / 0.2), sentence, (drop, review), {"rows": listed}, settled=True,

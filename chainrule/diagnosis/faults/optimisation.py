@@ -323,12 +323,16 @@ def penalised(case: Case) -> Evidence | None:
         return None
     source = "the penalties of the layers" if penalty >= decay else "weight decay"
     place = {"layer": worst} if worst and penalty >= decay else {}
-    line = "kernel_regularizer 100 times smaller" if penalty >= decay else "weight_decay / 100"
+    # A hundredth, or what pulls a hundredth as much as the data.
+    factor = float(f"{100 * max(1.0, share):.1g}")
+    line = f"kernel_regularizer {factor:,.0f} times smaller"
+    if decay > penalty:
+        line = f"weight_decay={case.recipe.optimizer().weight_decay / factor:.2g}"
     return Evidence(
         _strength(share, PENALTY_SHARE),
         f"The pull of {source} on the weights is {share:.2g} times that of the data at the first "
         "step: training shrinks the weights instead of fitting the rows.",
-        (Remedy(line, "A", _unpenalised),),
+        (Remedy(line, "A", lambda recipe: _less_penalised(recipe, factor)),),
         place,
     )
 
@@ -364,34 +368,36 @@ def _penalty_shares(case: Case) -> tuple[float, float, str] | None:
     return total / (math.sqrt(data) + 1e-12), math.sqrt(decays / (moves + 1e-24)), worst
 
 
-def _unpenalised(recipe: Recipe) -> Recipe:
-    """A hundredth of all penalties and of weight decay."""
+def _less_penalised(recipe: Recipe, factor: float) -> Recipe:
+    """All penalties and weight decay divided by a factor."""
     before = recipe.optimizer
 
     def make() -> Optimizer:
         kind = before()
         config = kind.get_config()
-        weaker = {name: config[name] / 100 for name in ("weight_decay", "l2") if config.get(name)}
+        weaker = {
+            name: config[name] / factor for name in ("weight_decay", "l2") if config.get(name)
+        }
         return type(kind).from_config({**config, **weaker})
 
     def edit(model: Model) -> None:
         for place in walk(model):
             for name, value in list(vars(place.layer).items()):
                 if name.endswith("_regularizer") and value is not None:
-                    vars(place.layer)[name] = _weaker(value)
+                    vars(place.layer)[name] = _weaker(value, factor)
         for variable in model.variables if model.built else ():
             if variable.regularizer is not None:
-                variable.regularizer = _weaker(variable.regularizer)
+                variable.regularizer = _weaker(variable.regularizer, factor)
 
     return recipe.with_model(edit).with_optimizer(make)
 
 
-def _weaker(regularizer: Callable[..., Any]) -> Callable[..., Any] | None:
+def _weaker(regularizer: Callable[..., Any], factor: float) -> Callable[..., Any] | None:
     if not isinstance(regularizer, Regularizer):
         return None
     config = regularizer.get_config()
     return type(regularizer)(
-        **{k: v / 100 if isinstance(v, float) else v for k, v in config.items()}
+        **{k: v / factor if isinstance(v, float) else v for k, v in config.items()}
     )
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from chainrule.diagnosis import editing
 from chainrule.diagnosis.case import Case
-from chainrule.diagnosis.faults.trying import tried
 from chainrule.diagnosis.finding import Evidence, Fault, Remedy
 from chainrule.diagnosis.measurements.signals import quoted, signals_at_start
 from chainrule.diagnosis.recipe import Recipe
@@ -60,7 +59,7 @@ def no_activation(case: Case) -> Evidence | None:
         f"The {len(signals)} layers {quoted([s.path for s in signals])} have no activation between "
         f"them, which makes them one linear layer."
     )
-    return tried(case, "S1", Evidence(0.95, sentence, (relu,), {"layer": hidden[0]}))
+    return Evidence(0.95, sentence, (relu,), {"layer": hidden[0]}, certain=True)
 
 
 # ---- S2
@@ -155,7 +154,7 @@ def _pooled_away(case: Case, layer: LayerRecord, before: int) -> Evidence:
     remedies = (removed, smaller) if before * channels <= 10_000 else (smaller, removed)
     sequential = editing.is_sequential(case.first)
     given = remedies if sequential else tuple(Remedy(r.line, "B") for r in remedies)
-    return tried(case, "S3", Evidence(0.95, sentence, given, {"layer": path}))
+    return Evidence(0.95, sentence, given, {"layer": path}, certain=True)
 
 
 def _window_too_large(case: Case) -> Evidence | None:
@@ -240,8 +239,7 @@ def dropped(case: Case) -> Evidence | None:
         f"{twin.training_skill:.2f}."
     )
     strength = 0.6 + 0.35 * float(np.clip((rate - DROPPED_SHARE) / 0.25, 0, 1))
-    evidence = Evidence(strength, sentence, (usual,), {"layer": path})
-    return tried(case, "S4", evidence) if rate >= NEARLY_ALL else evidence
+    return Evidence(strength, sentence, (usual,), {"layer": path}, certain=rate >= NEARLY_ALL)
 
 
 FAULTS: tuple[Fault, ...] = (

@@ -127,7 +127,8 @@ def _with_linear_head(head: Head, sentence: str, strength: float, settled: bool)
         return set_activation(recipe, [head.path], "linear")
 
     remedy = Remedy(f"{head.path}: activation=None", "A", apply)
-    return Evidence(strength, sentence, (remedy,), {"layer": head.path}, settled=settled)
+    place = {"layer": head.path}
+    return Evidence(strength, sentence, (remedy,), place, settled=settled, certain=True)
 
 
 def _exact_width(head: Head, width: int, why: str, loss: Any) -> Evidence:
