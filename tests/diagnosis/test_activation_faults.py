@@ -133,3 +133,4 @@ def test_a_few_live_units_of_many_are_no_proof():
     evidence = activations.inactive(case_of(network(1, 32, bias_initializer=bias)))
     assert "26 of 32" in evidence.sentence
     assert not evidence.settled
+    assert not evidence.certain
