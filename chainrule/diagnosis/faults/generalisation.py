@@ -27,7 +27,7 @@ EPOCHS_AFTER_BEST = 5
 #: so much higher the loss has risen for certain.
 CLEAR_RISE, CLEAR_RISE_OF_BASE = 0.25, 0.05
 #: the error on validation rows, as a share of the constant's, and over that on training rows.
-LEFT, GAP = 0.03, 4.0
+LEFT, GAP = 0.05, 4.0
 #: so many times more is overfitted for certain.
 WIDE_GAP = 10.0
 #: dropout that is tried.
