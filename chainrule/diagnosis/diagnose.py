@@ -59,7 +59,7 @@ def diagnose(
         >>> y = (x[:, :1] * 2 - x[:, 1:2]).astype("float32")
         >>> model = cr.Sequential([cr.layers.Dense(8, activation="relu"), cr.layers.Dense(1)])
         >>> sgd = cr.optimizers.SGD(1e-6)
-        >>> history = model.fit(x, y, loss="mse", optimizer=sgd, epochs=20, seed=0)
+        >>> history = model.fit(x, y, loss="mse", optimizer=sgd, epochs=50, seed=0)
         >>> report = cr.diagnose(model, x, y, history)
         >>> report.causes[0].code, report.causes[0].name
         ('O2', 'learning rate too low')
