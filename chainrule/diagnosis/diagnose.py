@@ -10,10 +10,11 @@ from chainrule.diagnosis.case import Case
 from chainrule.diagnosis.engine import Examination, examine
 from chainrule.diagnosis.measurements.predictability import signal
 from chainrule.diagnosis.report import Report, Verdict
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, DataError, StateError
 from chainrule.estimators.media_classifier import MediaClassifier
 from chainrule.estimators.network import NetworkEstimator
 from chainrule.training.history import History
+from chainrule.training.inputs import take_rows
 from chainrule.training.model import Model
 
 Trainable = Model | NetworkEstimator | MediaClassifier
@@ -50,7 +51,10 @@ def diagnose(
         notes; ``report.repair()``.
 
     Raises:
-        ArgumentError: there is no budget, or x and y are not rows of numbers.
+        ArgumentError: there is no budget.
+        DataError: x and y are not rows that belong together, or hold text.
+        ShapeError: rows that do not fit the model.
+        StateError: the model was not trained since it was made or loaded.
 
     Example:
         >>> import chainrule as cr
@@ -72,9 +76,46 @@ def diagnose(
     network, x, y, names, wrap = _parts(model, x, y)
     if columns is None:
         columns = names
+    _check(network, x, y)
     case = Case(network, x, y, history, validation_data, columns, budget)
+    if case.usable and not case.refused:
+        network.predict(take_rows(case.x, slice(0, 1)))  # complains about rows that do not fit
     examination = examine(case)
     return Report(case, examination, _verdict(case, examination), wrap)
+
+
+def _check(network: Model, x: Any, y: Any) -> None:
+    """Complain about what cannot be looked at; numbers that are not finite can."""
+    if network._last_run is None:
+        raise StateError(
+            "diagnose", "there is no training to look at", got="a model without fit",
+            expected="a model that was trained since it was made or loaded",
+            fix="call model.fit(x, y, ...) first",
+        )  # fmt: skip
+    for name, value in (("x", x), ("y", y)):
+        if value is None:
+            raise DataError("diagnose", f"{name} is missing", got="None", fix=f"pass {name}")
+    lengths = []
+    for value in [*(x.values() if isinstance(x, dict) else [x]), y]:
+        try:
+            array = np.asarray(value if not isinstance(value, tuple) else value[0])
+        except ValueError as error:  # NumPy's word for rows of different lengths
+            raise DataError(
+                "diagnose", "rows differ in length", got=str(error),
+                expected="the same number of values in each row", fix="pass what fit was given",
+            ) from None  # fmt: skip
+        if array.dtype.kind in "USMmcV":
+            raise DataError(
+                "diagnose", "values that are no numbers", got=f"dtype {array.dtype}",
+                expected="numbers, as fit takes them", fix="pass what fit was given",
+            )  # fmt: skip
+        lengths.append(len(array) if array.ndim else 0)
+    if len(set(lengths)) > 1:
+        raise DataError(
+            "diagnose", "x and y have different lengths",
+            got=f"{lengths[0]} rows in x, {lengths[-1]} in y", expected="one target for each row",
+            fix="pass what fit was given",
+        )  # fmt: skip
 
 
 def _parts(

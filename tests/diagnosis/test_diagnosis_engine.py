@@ -207,3 +207,24 @@ def test_numbers_that_are_not_finite_leave_data_probes_only(table):
 def test_a_budget_below_zero_is_refused():
     with pytest.raises(cr.errors.ArgumentError, match="budget"):
         cr.diagnose(fitted(0.05, epochs=1), X, Y, budget=-1)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "kind", "words"),
+    [
+        (X, Y[:20], "DataError", "240 rows in x, 20 in y"),
+        (X, None, "DataError", "y is missing"),
+        ([["a", "b"]] * 240, Y, "DataError", "no numbers"),
+        ([[1, 2], [3]], Y[:2], "DataError", "rows differ in length"),
+        (X[:, :2], Y, "ShapeError", "wrong input shape"),
+    ],
+)
+def test_rows_that_cannot_be_those_of_the_fit_are_refused(x, y, kind, words):
+    with pytest.raises(getattr(cr.errors, kind), match=words):
+        cr.diagnose(fitted(0.05, epochs=1), x, y)
+
+
+def test_a_model_without_a_fit_is_refused():
+    model = cr.Sequential([cr.layers.Dense(1)])
+    with pytest.raises(cr.errors.StateError, match="no training"):
+        cr.diagnose(model, X, Y)
