@@ -19,6 +19,7 @@ from chainrule.cli.kinds import TABLES, kind_of, kind_of_data
 from chainrule.cli.options import encoding_option, examples, hidden_sizes, json_option
 from chainrule.cli.tables import read_examples
 from chainrule.cli.text import printable
+from chainrule.cli.texts import only_text_column
 from chainrule.data import split_indices
 from chainrule.diagnosis.diagnose import diagnose as find_causes
 from chainrule.diagnosis.report import Report
@@ -86,7 +87,7 @@ def diagnose(
         if kind_of_data(model_or_data, own) is TABLES:
             found = _diagnose_table(model_or_data, target, encoding, given, budget)
         else:
-            found = _diagnose_folder(model_or_data, target, encoding, given, budget)
+            found = _diagnose_by_model(model_or_data, target, encoding, given, budget)
     else:
         if given:
             option = "--" + next(iter(given)).replace("_", "-")
@@ -108,6 +109,9 @@ def _diagnose_table(
         raise click.MissingParameter(param_hint="'--target'", param_type="option")
     table = read_examples(data, target, encoding)
     task = decide(table.target, None).task
+    column = only_text_column(table.inputs, table.target.name)
+    if column is not None and task == "classification" and "hidden" not in given:
+        return _diagnose_by_model(data, target, encoding, given, budget)
     hidden = given.pop("hidden", None)
     request = TrainRequest(data, target, encoding, None, 0.0, 0, False, given, {"hidden": hidden})
     labels = table.target.values if task == "classification" else None
@@ -119,10 +123,10 @@ def _diagnose_table(
     return find_causes(estimator, inputs, answers, budget=budget)
 
 
-def _diagnose_folder(
+def _diagnose_by_model(
     data: str, target: str | None, encoding: str, given: dict[str, Any], budget: float
 ) -> Report:
-    """Train on a folder as ``chainrule train`` does, and look at the model."""
+    """Train on a folder or a table of texts as ``chainrule train`` does; look at the model."""
     if "hidden" in given:
         raise ArgumentError("--hidden", "this option is for tables", got=data,
                             fix="leave it out")  # fmt: skip
