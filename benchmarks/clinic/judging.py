@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.clinic.plants import Judged
 from benchmarks.clinic.rows import Array
 
 Half = Literal["calibrate", "report"]
@@ -79,15 +78,6 @@ def judge_time(healthy: Sequence[float], planted: Sequence[float]) -> Verdict:
     """Compare seconds: of training, in the middle of the runs."""
     slower = float(np.median(planted) / max(float(np.median(healthy)), 1e-9))
     return Verdict(slower >= LEAST_SLOWDOWN, slower - 1, float("nan"), float("nan"))
-
-
-def limits_of(judged: Judged) -> str:
-    """In words, what a plant must do to count."""
-    if judged == "exact":
-        return "counts always"
-    if judged == "time":
-        return f"training at least {LEAST_SLOWDOWN} times as long"
-    return f"p < {MOST_CHANCE}, d >= {LEAST_EFFECT}, at least {LEAST_HARM} worse"
 
 
 def half_of(subject: str, severity: int, subjects: Sequence[str]) -> Half:

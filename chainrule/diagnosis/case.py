@@ -360,11 +360,6 @@ class Case:
         """The first step, looked into."""
         return self.statistics(self.first)
 
-    @cached_property
-    def at_end(self) -> StepRecord | None:
-        """A step of the trained model, looked into."""
-        return self.statistics(self.model)
-
     def once(self, name: str, measure: Callable[[], Result]) -> Result:
         """A measurement that several probes share, by a name."""
         cache: dict[str, Any] = self.__dict__.setdefault("_measured", {})

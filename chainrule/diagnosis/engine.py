@@ -31,6 +31,8 @@ CERTAIN_GAIN, CERTAIN_Z = 0.01, 1.0
 CLEAR_GAIN, CLEAR_Z = 0.05, 3.0
 #: what a candidate keeps of its score if a confirmed one explains it.
 EXPLAINED_SHARE = 0.35
+#: a candidate explains others from this score on.
+EXPLAINING_SCORE = 0.35
 #: twins at most; the most suspected come first.
 MOST_TWINS = 8
 #: skill below which a run is no better than a constant prediction.
@@ -173,7 +175,7 @@ def _explains(cause: Candidate, other: Candidate) -> bool:
     """Whether a candidate that is likely enough makes another one its consequence; of two that
     could each be the other's, the likelier is the cause.
     """
-    if cause.score < EXPLAINED_SHARE or other.fault.code not in cause.fault.explains:
+    if cause.score < EXPLAINING_SCORE or other.fault.code not in cause.fault.explains:
         return False
     mutual = cause.fault.code in other.fault.explains
     return not mutual or cause.score > other.score

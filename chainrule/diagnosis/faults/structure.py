@@ -36,8 +36,8 @@ FITTED_SKILL = 0.97
 FEW_UNITS, LEAST_GAIN, LEAST_Z = 4, 0.01, 2.0
 #: S3: places that a pooling layer must have had before it left one.
 LEAST_PLACES = 9
-#: S4: the smallest share dropped that is suspected, and the loss with dropout over that without.
-DROPPED_SHARE, DROPPED_LOSS = 0.6, 1.5
+#: S4: the smallest share dropped that is suspected.
+DROPPED_SHARE = 0.6
 #: S4: nobody drops so much on purpose, and the share that the remedy leaves.
 NEARLY_ALL, USUAL_DROPOUT = 0.85, 0.2
 
