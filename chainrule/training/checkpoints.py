@@ -450,4 +450,6 @@ def _fits(about: Mapping[str, Any], arrays: Arrays) -> bool:
         and totals is not None
         and losses.ndim == 1
         and losses.shape == totals.shape
+        and bool(len(losses)) == bool(about["rows"])  # rows are done in steps
+        and bool((totals > 0).all())
     )
